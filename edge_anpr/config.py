@@ -1,0 +1,354 @@
+"""The YAML file of a unit: its schema, and a loader that names every mistake at once, with line and key path.
+
+PyYAML parses, pydantic validates. The scalars of YAML 1.1 that change meaning behind the writer's back (``NO`` is
+false, ``0123`` is 83, ``12:34:56`` is 45296) stay text here: only ``true``, ``false``, ``null`` and plain decimal
+numbers are anything else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from edge_anpr.datatypes import Unusable
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing wrong in a file: where (``line`` 1-based, 0 when unknown; ``key`` like ``mqtt.port``) and what to do."""
+
+    line: int
+    key: str
+    text: str
+
+
+class ConfigError(Unusable):
+    """A config that cannot be used; ``mistakes`` lists all that was found."""
+
+    def __init__(self, path: Path, mistakes: list[Mistake]) -> None:
+        self.path, self.mistakes = path, mistakes
+        super().__init__("\n".join(": ".join(filter(None, (f"{path}:{m.line}", m.key, m.text))) for m in mistakes))
+
+
+def _as_path(value: object) -> object:
+    return Path(value).expanduser() if isinstance(value, str) and value else value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]{1,32}", value):
+        raise ValueError("write 1 to 32 of a-z, 0-9 and -; it becomes part of an MQTT topic")
+    return value
+
+
+def _rtsp(value: str) -> str:
+    if not re.match(r"rtsps?://[^\s/]+", value):
+        raise ValueError("write rtsp://host/stream or rtsps://host/stream")
+    return value
+
+
+FilePath = Annotated[Path, BeforeValidator(_as_path)]
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class Unit(_Strict):
+    """Who this unit is; the three names make its topic ``anpr/v1/<org>/<site>/<id>/``."""
+
+    org: Name
+    site: Name
+    id: Name
+
+
+class _Camera(_Strict):
+    id: Name = "cam-1"
+    direction: Literal["in", "out", "both", "unknown"] = "unknown"
+
+
+class ClipCamera(_Camera):
+    """A recorded clip, paced like a live camera or as fast as it can be read."""
+
+    source: Literal["clip"]
+    path: FilePath
+    pace: Literal["live", "fast"] = "live"
+
+
+class FolderCamera(_Camera):
+    """A folder of pictures, read as unrelated stills."""
+
+    source: Literal["folder"]
+    path: FilePath
+
+
+class RtspCamera(_Camera):
+    """A network camera. The URL may hold a password, so it is never shown."""
+
+    source: Literal["rtsp"]
+    url: Annotated[str, AfterValidator(_rtsp)] = Field(repr=False)
+    stall_s: float = Field(default=10.0, ge=1, le=300)
+
+
+class V4l2Camera(_Camera):
+    """A USB or CSI camera behind the kernel's video interface."""
+
+    source: Literal["v4l2"]
+    device: FilePath = Path("/dev/video0")
+    width: int = Field(default=1280, ge=160, le=7680)
+    height: int = Field(default=720, ge=120, le=4320)
+    fps: int = Field(default=15, ge=1, le=240)
+    stall_s: float = Field(default=10.0, ge=1, le=300)
+
+
+Camera = ClipCamera | FolderCamera | RtspCamera | V4l2Camera
+
+
+class Models(_Strict):
+    """Which networks run, and on how many threads. Without a path the models that ship with the package are used."""
+
+    detector: FilePath | None = None
+    ocr: FilePath | None = None
+    provider: Literal["cpu"] = "cpu"
+    threads: int = Field(default=1, ge=1, le=16)
+
+
+class Watchlist(_Strict):
+    """The list of plates to report."""
+
+    path: FilePath
+    allow_unsigned: bool = False
+
+
+class Privacy(_Strict):
+    """How long a keyed token of an unlisted plate may serve to count distinct passages."""
+
+    epoch_minutes: int = Field(default=15, ge=1, le=60)
+
+
+class Delivery(_Strict):
+    """Where hits wait until the broker has them, and how much may wait."""
+
+    outbox: FilePath = Path("/var/lib/edge-anpr/outbox.db")
+    max_megabytes: int = Field(default=200, ge=1, le=100_000)
+    evidence: bool = True
+
+
+class Tls(_Strict):
+    """Certificates towards the broker."""
+
+    ca: FilePath
+    certificate: FilePath | None = None
+    key: FilePath | None = None
+
+
+class Mqtt(_Strict):
+    """The broker. Without a host, ``edge-anpr run`` starts an embedded one on this machine."""
+
+    host: str | None = Field(default=None, min_length=1)
+    port: int = Field(default=1883, ge=1, le=65535)
+    username: str | None = None
+    password_file: FilePath | None = None
+    tls: Tls | None = None
+    keepalive_s: int = Field(default=30, ge=2, le=3600)
+
+
+class Health(_Strict):
+    """How often the unit says how it is."""
+
+    interval_s: float = Field(default=30.0, ge=0.5, le=3600)
+
+
+class Config(_Strict):
+    """The whole file."""
+
+    unit: Unit
+    camera: Camera = Field(discriminator="source")
+    models: Models = Models()
+    watchlist: Watchlist
+    privacy: Privacy = Privacy()
+    delivery: Delivery = Delivery()
+    mqtt: Mqtt = Mqtt()
+    health: Health = Health()
+
+    @property
+    def topic(self) -> str:
+        """``anpr/v1/<org>/<site>/<unit>``, without a slash at the end."""
+        return f"anpr/v1/{self.unit.org}/{self.unit.site}/{self.unit.id}"
+
+
+def load(path: Path) -> Config:
+    """Read and check a unit's config; relative paths in it are taken from the file's own folder.
+
+    Raises ConfigError with every mistake found.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(path, [Mistake(0, "", f"cannot be read: {error.strerror}; name the file with -c")]) from error
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(path, [Mistake(0, "", f"is {len(raw)} bytes long; a config has at most {MAX_BYTES}")])
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise ConfigError(path, [Mistake(line, "", "is not UTF-8 text here; save the file as UTF-8")]) from error
+    root = _compose(path, text)
+    mistakes: list[Mistake] = []
+    value = _plain(root, "", mistakes)
+    try:
+        config = Config.model_validate(value)
+    except ValidationError as error:
+        mistakes += [_explain(root, dict(item)) for item in error.errors(include_url=False, include_input=False)]
+        config = None
+    if mistakes or config is None:
+        raise ConfigError(path, sorted(mistakes, key=lambda mistake: (mistake.line, mistake.key)))
+    return _rebase(config, path.resolve().parent)
+
+
+def effective(config: Config) -> str:
+    """The values in force as YAML, defaults filled in, without what is secret."""
+    values = config.model_dump(mode="json")
+    if isinstance(config.camera, RtspCamera):
+        values["camera"]["url"] = re.sub(r"//[^/@]*@", "//***@", config.camera.url)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def _compose(path: Path, text: str) -> yaml.Node:
+    # Events come one by one from a parser that does not recurse: a bomb of aliases or of brackets is refused before
+    # anything builds a tree from it.
+    mistakes: list[Mistake] = []
+    depth = documents = 0
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            line = event.start_mark.line + 1
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    mistakes.append(Mistake(line, "", "a second document starts here; a config is one document"))
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise ConfigError(path, [Mistake(line, "", f"is nested more than {MAX_DEPTH} deep")])
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                mistakes.append(Mistake(line, "", "anchors and aliases (& and *) are refused; write the value out"))
+            elif getattr(event, "tag", None):
+                mistakes.append(Mistake(line, "", "tags (!) are refused; write a plain value"))
+        if mistakes:
+            raise ConfigError(path, mistakes)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or "cannot be parsed"
+        raise ConfigError(path, [Mistake(mark.line + 1 if mark else 0, "", f"is not YAML: {problem}")]) from error
+    if not isinstance(root, yaml.MappingNode):
+        raise ConfigError(path, [Mistake(1, "", "holds no keys; start from config.example.yaml")])
+    return root
+
+
+def _plain(node: yaml.Node, key: str, mistakes: list[Mistake]) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        values: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            name = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+            path = f"{key}.{name}" if key else name
+            if name in values:
+                mistakes.append(Mistake(key_node.start_mark.line + 1, path, "stands here a second time; keep one of the two"))
+                continue
+            values[name] = _plain(value_node, path, mistakes)
+        return values
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, f"{key}[{index}]", mistakes) for index, item in enumerate(node.value)]
+    text: str = node.value
+    if not isinstance(node, yaml.ScalarNode) or node.style is not None:
+        return text
+    if text in ("true", "false"):
+        return text == "true"
+    if text in ("", "null", "~"):
+        return None
+    if re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text):
+        return int(text)
+    if re.fullmatch(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,18}", text):
+        return float(text)
+    return text
+
+
+def _explain(root: yaml.Node, error: dict[str, Any]) -> Mistake:
+    node, line, path, model = root, 1, [], Config
+    for part in error["loc"]:
+        child = None
+        if isinstance(node, yaml.MappingNode):
+            for key_node, value_node in node.value:
+                if child is None and key_node.value == part:
+                    child, line = value_node, key_node.start_mark.line + 1
+        if child is None and part in ("clip", "folder", "rtsp", "v4l2"):
+            continue  # pydantic puts the chosen kind of camera into the path; it is no key of the file
+        path.append(str(part))
+        node = child if child is not None else node
+    key = ".".join(path)
+    return Mistake(line, key, _advice(error, path))
+
+
+_ADVICE = {
+    "missing": "is missing; write it",
+    "bool_type": "takes true or false",
+    "int_type": "takes a whole number without quotes",
+    "float_type": "takes a number without quotes",
+    "string_type": "takes text; put it between quotes",
+    "union_tag_not_found": "needs a key 'source': clip, folder, rtsp or v4l2",
+    "union_tag_invalid": "source is one of clip, folder, rtsp, v4l2",
+    "model_type": "takes keys below it, indented",
+    "model_attributes_type": "takes keys below it, indented",
+    "path_type": "takes a path",
+    "is_instance_of": "takes a path",
+}
+
+
+def _advice(error: dict[str, Any], path: list[str]) -> str:
+    kind = str(error["type"])
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(path[-1], _siblings(path[:-1]), 1)
+        return f"is unknown here; did you mean '{near[0]}'?" if near else f"is unknown here; known: {', '.join(_siblings(path[:-1]))}"
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    if kind == "literal_error":
+        return f"is one of {error['ctx']['expected']}"
+    return _ADVICE.get(kind) or str(error["msg"]).replace("Input should be", "must be")
+
+
+def _siblings(path: list[str]) -> list[str]:
+    if not path:
+        return list(Config.model_fields)
+    if path == ["camera"]:
+        kinds: tuple[type[_Strict], ...] = (ClipCamera, FolderCamera, RtspCamera, V4l2Camera)
+    else:
+        names = {"unit": Unit, "models": Models, "watchlist": Watchlist, "privacy": Privacy, "delivery": Delivery, "mqtt": Mqtt, "health": Health, "mqtt.tls": Tls}
+        kinds = (names[".".join(path)],) if ".".join(path) in names else ()
+    return list(dict.fromkeys(name for kind in kinds for name in kind.model_fields))
+
+
+def _rebase(config: Config, folder: Path) -> Config:
+    def absolute(model: BaseModel) -> BaseModel:
+        changes: dict[str, Any] = {}
+        for name in type(model).model_fields:
+            value = getattr(model, name)
+            if isinstance(value, Path):
+                changes[name] = folder / value
+            elif isinstance(value, BaseModel):
+                changes[name] = absolute(value)
+        return model.model_copy(update=changes)
+
+    rebased = absolute(config)
+    assert isinstance(rebased, Config)
+    return rebased

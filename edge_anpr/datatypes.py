@@ -1,0 +1,160 @@
+"""The vocabulary between the stages: frozen values, arrays inside them, units in their names.
+
+Arrays that show a plate (pixels, posteriors, text) are buffers that somebody owns and overwrites; a value here
+only points at them, and its ``repr`` tells shapes, never content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Gray = NDArray[np.uint8]
+"""One plane of luminance, uint8, shape (height, width)."""
+Colour = NDArray[np.uint8]
+"""Blue, green, red, uint8, shape (height, width, 3)."""
+Corners = NDArray[np.float32]
+"""Four corners in pixels, float32, shape (4, 2): top left, top right, bottom right, bottom left of the plate as read."""
+Posteriors = NDArray[np.float32]
+"""Probabilities over an alphabet, float32, shape (positions, classes)."""
+
+
+class Unusable(Exception):
+    """Something a person must mend before the program can go on; the text says what, where, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of the camera.
+
+    ``luma`` is the full picture (plates are cut from it), ``lores`` what detection looks at: a smaller plane from
+    the camera's own scaler, or the same array. ``colour`` is there when the source gives it, for the evidence.
+    ``captured_ns`` is monotonic; UTC is put on at the edge of the unit only.
+    """
+
+    index: int
+    captured_ns: int
+    luma: Gray = field(repr=False)
+    lores: Gray = field(repr=False)
+    colour: Colour | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An upright rectangle in pixels."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The middle, (x, y) in pixels."""
+        return self.left + self.width / 2, self.top + self.height / 2
+
+    def overlap(self, other: Box) -> float:
+        """Intersection over union, 0 to 1."""
+        width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        if width <= 0 or height <= 0:
+            return 0.0
+        shared = width * height
+        return shared / (self.width * self.height + other.width * other.height - shared)
+
+
+@dataclass(frozen=True, slots=True)
+class PlateDetection:
+    """A plate found in one frame, in pixels of ``Frame.luma``. ``score`` is 0 to 1."""
+
+    box: Box
+    quad: Corners
+    score: float
+
+    @property
+    def width_px(self) -> float:
+        """Mean length of the upper and the lower edge."""
+        top, bottom = self.quad[1] - self.quad[0], self.quad[2] - self.quad[3]
+        return float((np.hypot(*top) + np.hypot(*bottom)) / 2)
+
+    @property
+    def height_px(self) -> float:
+        """Mean length of the left and the right edge."""
+        left, right = self.quad[3] - self.quad[0], self.quad[2] - self.quad[1]
+        return float((np.hypot(*left) + np.hypot(*right)) / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One vehicle's plate followed over frames; ``number`` counts up from 1 and is never used again."""
+
+    number: int
+    first_frame: int
+    last_frame: int
+    last_ns: int
+    frames: int
+    detection: PlateDetection
+    velocity_px_s: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PlateReading:
+    """What the OCR made of one crop: one row of ``posteriors`` (character classes, no blank) per character found."""
+
+    posteriors: Posteriors = field(repr=False)
+    width_px: float
+    rows: int
+
+    @property
+    def confidence(self) -> float:
+        """The least certain character's probability; 0 for an empty reading."""
+        return float(self.posteriors.max(axis=1).min()) if len(self.posteriors) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlateRead:
+    """What a passage's readings say together.
+
+    ``classes`` (uint8, one class per character) is the wipeable form of the text: see ``plates.text``.
+    ``frames`` readings took part, ``agree`` of them say exactly this by themselves.
+    """
+
+    classes: NDArray[np.uint8] = field(repr=False)
+    char_confidence: NDArray[np.float32] = field(repr=False)
+    country: str | None
+    layout: str | None
+    frames: int
+    agree: int
+
+    @property
+    def confidence(self) -> float:
+        """The least certain character's probability, so that one doubtful character is enough to doubt the plate."""
+        return float(self.char_confidence.min()) if len(self.char_confidence) else 0.0
+
+
+class MatchClass(StrEnum):
+    """How a read met a listed plate: the same characters, or look-alikes of them (named pairs, valid layout)."""
+
+    EXACT = "exact"
+    CONFUSABLE = "confusable"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A read that meets an entry of the list. ``listed`` is the plate of the list, in clear: a hit is its purpose."""
+
+    match_class: MatchClass
+    listed: str = field(repr=False)
+    entry: int
+    reason: str
+
+
+class Phase(StrEnum):
+    """A hit is sent when two frames agree (``first``), and completed (``final``) or taken back when the passage ends."""
+
+    FIRST = "first"
+    FINAL = "final"
+    WITHDRAWN = "withdrawn"

@@ -1,0 +1,1 @@
+"""What a plate may be, without pictures."""

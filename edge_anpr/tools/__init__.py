@@ -1,0 +1,1 @@
+"""Tools for people at a desk; the daemons import nothing from here."""

@@ -1,0 +1,1 @@
+"""The two processes of a unit and what they share."""

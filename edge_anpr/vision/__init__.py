@@ -1,0 +1,1 @@
+"""Arrays in, values out: no I/O, clock, thread or log."""

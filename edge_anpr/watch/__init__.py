@@ -1,0 +1,1 @@
+"""The list of plates somebody answers for, and the match against it."""
