@@ -1,0 +1,186 @@
+"""What road, weather, optics and camera do to a plate picture, as small functions on float32 arrays of 0–255.
+
+All take the picture (H×W or H×W×3), a generator, and change a copy or return a new array; sizes are in pixels of the
+picture they are given, which stands for the sensor: degrade at the size the plate has in the frame, then scale.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
+
+
+@lru_cache(maxsize=1)
+def _noise_pool() -> F32:
+    # drawing normals is the dearest step of a crop; windows into one big draw do as well
+    return np.random.default_rng(11).standard_normal((600, 1400), np.float32)
+
+
+@lru_cache(maxsize=1)
+def _cloud_pool() -> F32:
+    rng = np.random.default_rng(12)
+    out = np.zeros((512, 1024), np.float32)
+    for cells, share in ((8, 0.45), (24, 0.3), (80, 0.25)):
+        small = rng.random((cells, cells * 2), np.float32)
+        out += share * cv2.resize(small, (1024, 512), interpolation=cv2.INTER_CUBIC)
+    return np.clip((out - out.mean()) / out.std() * 0.22 + 0.5, 0, 1).astype(np.float32)
+
+
+def _window(pool: F32, h: int, w: int, rng: np.random.Generator) -> F32:
+    h, w = min(h, pool.shape[0]), min(w, pool.shape[1])
+    y = int(rng.random() * (pool.shape[0] - h + 1))
+    x = int(rng.random() * (pool.shape[1] - w + 1))
+    return pool[y : y + h, x : x + w]
+
+
+def _over(field: F32, img: F32) -> F32:
+    return field if img.ndim == 2 else field[..., None]
+
+
+def dirt(img: F32, rng: np.random.Generator, strength: float) -> F32:
+    """Lay a cloudy film of one grey over the picture, up to `strength` opaque (0–1)."""
+    h, w = img.shape[:2]
+    cloud = _window(_cloud_pool(), min(512, h * 2), min(1024, w * 2), rng)
+    cloud = np.asarray(cv2.resize(cloud, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
+    level = float(rng.random()) * 0.5 + 0.3
+    alpha = np.clip((cloud - level) * 4, 0, 1) * strength
+    return np.asarray(img + _over(alpha, img) * (float(rng.uniform(40, 170)) - img), np.float32)
+
+
+def gradient(img: F32, rng: np.random.Generator, strength: float) -> F32:
+    """Multiply by a plane that varies by ±`strength` over the picture."""
+    h, w = img.shape[:2]
+    a, b = rng.uniform(-strength, strength, 2)
+    x = np.linspace(-a, a, w, dtype=np.float32)
+    y = np.linspace(-b, b, h, dtype=np.float32)
+    return np.asarray(img * _over(1 + x[None] + y[:, None], img), np.float32)
+
+
+def shadow(img: F32, rng: np.random.Generator, strength: float) -> F32:
+    """Darken one side of a straight, more or less soft edge by `strength` (0–1)."""
+    h, w = img.shape[:2]
+    angle = float(rng.uniform(0, 2 * np.pi))
+    dx, dy = np.cos(angle), np.sin(angle)
+    reach = abs(dx) * w + abs(dy) * h
+    soft = float(rng.uniform(0.5, 0.1 * reach + 1))
+    field = (
+        dx * np.arange(w, dtype=np.float32)[None]
+        + dy * np.arange(h, dtype=np.float32)[:, None]
+        - (dx * w + dy * h) / 2
+        - float(rng.uniform(-0.35, 0.35)) * reach
+    ) / soft
+    lit = 1 - strength * np.clip(field + 0.5, 0, 1)
+    return np.asarray(img * _over(lit.astype(np.float32), img), np.float32)
+
+
+def glare(img: F32, rng: np.random.Generator, strength: float) -> F32:
+    """Add a soft bright spot of up to `strength` grey levels."""
+    h, w = img.shape[:2]
+    cx, cy = rng.uniform(-0.1, 1.1, 2)
+    sx, sy = float(rng.uniform(0.1, 0.4)) * w, float(rng.uniform(0.2, 0.8)) * h
+    gx = np.exp(-(((np.arange(w, dtype=np.float32) - cx * w) / sx) ** 2))
+    gy = np.exp(-(((np.arange(h, dtype=np.float32) - cy * h) / sy) ** 2))
+    return np.asarray(img + _over(strength * gy[:, None] * gx[None], img), np.float32)
+
+
+def exposure(img: F32, rng: np.random.Generator) -> F32:
+    """Apply gain, offset and gamma as a camera's day, night and overexposed pictures have them."""
+    kind = float(rng.random())
+    if kind < 0.2:  # night, or a plate in deep shade
+        gain, offset = float(rng.uniform(0.18, 0.5)), float(rng.uniform(0, 40))
+    elif kind < 0.3:  # retroreflective plate under its own light: the ground clips
+        gain, offset = float(rng.uniform(1.1, 1.5)), float(rng.uniform(0, 20))
+    elif kind < 0.42:  # haze: little contrast on a bright veil
+        gain, offset = float(rng.uniform(0.3, 0.6)), float(rng.uniform(40, 120))
+    else:
+        gain, offset = float(rng.uniform(0.6, 1.1)), float(rng.uniform(-15, 25))
+    out = np.clip(img * gain + offset, 0, 255)
+    if rng.random() < 0.4:
+        out = 255 * (out * (1 / 255)) ** float(rng.uniform(0.6, 1.7))
+    return np.asarray(out, np.float32)
+
+
+def defocus(img: F32, sigma: float) -> F32:
+    """Blur by a Gaussian of `sigma` pixels."""
+    return img if sigma < 0.25 else np.asarray(cv2.GaussianBlur(img, (0, 0), sigma), np.float32)
+
+
+def motion(img: F32, rng: np.random.Generator, length: float) -> F32:
+    """Smear over `length` pixels, mostly along the road (near-horizontal), sometimes any way."""
+    size = int(np.ceil(length)) | 1
+    if size < 3:
+        return img
+    angle = float(rng.normal(0, 0.25)) if rng.random() < 0.7 else float(rng.uniform(0, np.pi))
+    kernel = np.zeros((size, size), np.float32)
+    c, r = size // 2, length / 2
+    ends = np.array([[c - r * np.cos(angle), c - r * np.sin(angle)], [c + r * np.cos(angle), c + r * np.sin(angle)]])
+    fixed = np.round(ends * 16).astype(int)
+    cv2.line(kernel, tuple(fixed[0].tolist()), tuple(fixed[1].tolist()), 1.0, 1, cv2.LINE_8, 4)
+    return np.asarray(cv2.filter2D(img, -1, kernel / max(kernel.sum(), 1e-6), borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def halo(img: F32, rng: np.random.Generator, amount: float) -> F32:
+    """Sharpen as cameras do: overshoot of `amount` along edges."""
+    soft = np.asarray(cv2.GaussianBlur(img, (0, 0), float(rng.uniform(0.7, 1.8))), np.float32)
+    return img + np.float32(amount) * (img - soft)
+
+
+def noise(img: F32, rng: np.random.Generator, sigma: float) -> F32:
+    """Add sensor noise of `sigma` grey levels; some of it coarse, as after a camera's own noise filter."""
+    h, w = img.shape[:2]
+    if rng.random() < 0.3:
+        fine = _window(_noise_pool(), (h + 1) // 2, (w + 1) // 2, rng)
+        grain = np.asarray(cv2.resize(fine, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
+    else:
+        grain = _window(_noise_pool(), h, w, rng)
+        if grain.shape != (h, w):
+            grain = np.asarray(cv2.resize(grain, (w, h), interpolation=cv2.INTER_NEAREST), np.float32)
+    return np.asarray(img + _over(grain * np.float32(sigma), img), np.float32)
+
+
+def jpeg(img: U8, quality: int) -> U8:
+    """Encode and decode as JPEG of `quality` (1–100)."""
+    ok, data = cv2.imencode(".jpg", img, (cv2.IMWRITE_JPEG_QUALITY, quality))
+    flag = cv2.IMREAD_GRAYSCALE if img.ndim == 2 else cv2.IMREAD_COLOR
+    return np.asarray(cv2.imdecode(data, flag), np.uint8) if ok else img
+
+
+def degrade(img: U8, rng: np.random.Generator, cap_px: float, quality: tuple[int, int] = (25, 95)) -> U8:
+    """Take a clean picture through the whole chain.
+
+    `img`: uint8 H×W or H×W×3. `cap_px`: height of the characters in it, which bounds blur so that a plate that a person
+    could still read stays readable. `quality`: range of JPEG qualities. Returns uint8 of the same shape.
+    """
+    out = img.astype(np.float32)
+    pick = rng.random(9)
+    if pick[0] < 0.25:
+        out = dirt(out, rng, float(rng.uniform(0.1, 0.65)))
+    if pick[1] < 0.4:
+        out = gradient(out, rng, 0.35)
+    if pick[2] < 0.18:
+        out = shadow(out, rng, float(rng.uniform(0.2, 0.65)))
+    if pick[3] < 0.1:
+        out = glare(out, rng, float(rng.uniform(30, 150)))
+    out = exposure(out, rng)
+    room = cap_px / 16  # a stroke is about cap/7 wide: blur of a third of it and more costs characters
+    if pick[4] < 0.2:
+        out = motion(out, rng, float(rng.uniform(1.2, 1.5 + 4.0 * room)))
+    sigma = float(rng.uniform(0.2, 0.35 + 0.4 * min(1.0, room)))
+    if pick[5] < 0.35:
+        sigma += float(rng.uniform(0, 1.1)) * room
+    out = defocus(out, sigma)
+    if pick[6] < 0.85:
+        # bounded by what contrast is left: a crop that nobody can read teaches guessing
+        out = noise(out, rng, min(float(rng.random()) ** 2 * 16, 0.45 * float(out.std())))
+    if pick[7] < 0.35:
+        out = halo(out, rng, float(rng.uniform(0.3, 1.6)))
+    final = np.clip(out, 0, 255).astype(np.uint8)
+    if pick[8] < 0.45:
+        final = jpeg(final, int(rng.integers(quality[0], quality[1] + 1)))
+    return final

@@ -1,0 +1,96 @@
+"""The OCR network: plain convolutions from a grey 32×128 crop to 32 CTC steps of 37 classes (blank, 0–9, A–Z)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+BLANK = 0
+STEPS, CLASSES = 32, 1 + len(ALPHABET)
+TARGET_STD, MIN_STD, MEAN = 52.0, 6.0, 128.0
+
+
+def standardise(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Bring crops to one mean and contrast, the same in training and on the unit: uint8 [N,32,128] to the same."""
+    x = crops.astype(np.float32)
+    mean = x.mean((1, 2), keepdims=True)
+    std = x.std((1, 2), keepdims=True)
+    return np.clip(np.rint((x - mean) * (TARGET_STD / np.maximum(MIN_STD, std)) + MEAN), 0, 255).astype(np.uint8)
+
+
+def _unit(cin: int, cout: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1), pad: bool = True) -> nn.Sequential:
+    padding = (kernel[0] // 2, kernel[1] // 2) if pad else (0, 0)
+    return nn.Sequential(nn.Conv2d(cin, cout, kernel, stride, padding, bias=False), nn.BatchNorm2d(cout), nn.ReLU())
+
+
+class Residual(nn.Module):
+    """Two 3×3 convolutions beside the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _unit(channels, channels, (3, 3))
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x + self.second(self.first(x)))
+
+
+class OcrNet(nn.Module):
+    """Map float [N,1,32,128], zero mean and about unit contrast, to logits [N,32,37]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            _unit(1, 16, (5, 5), (2, 2)),
+            _unit(16, 16, (3, 3)),
+            _unit(16, 48, (3, 3), (2, 2)),
+            _unit(48, 48, (3, 3)),
+            _unit(48, 80, (3, 3), (2, 1)),
+            Residual(80),
+            _unit(80, 128, (4, 1), pad=False),
+            _unit(128, 128, (1, 5)),
+            _unit(128, 128, (1, 5)),
+        )
+        self.head = nn.Conv2d(128, CLASSES, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x)).squeeze(2).transpose(1, 2)
+
+
+class DeployNet(nn.Module):
+    """The same net as the unit runs it: standardised uint8 [N,1,32,128] in, `logits` float [N,32,37] out."""
+
+    def __init__(self, net: OcrNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(scaled(x))  # type: ignore[no-any-return]
+
+
+def scaled(x: torch.Tensor) -> torch.Tensor:
+    """Turn standardised uint8 into the float the net is trained on."""
+    return (x.float() - MEAN) * (1 / TARGET_STD)
+
+
+def encode(texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the class indices of all texts in one row, and their lengths, as CTC wants them."""
+    flat = [ALPHABET.index(c) + 1 for text in texts for c in text]
+    return torch.tensor(flat, dtype=torch.long), torch.tensor([len(t) for t in texts], dtype=torch.long)
+
+
+def decode(logits: npt.NDArray[np.float32]) -> list[str]:
+    """Greedy CTC: best class a step, repeats merged, blanks dropped; logits [N,T,37]."""
+    texts = []
+    for best in logits.argmax(-1):
+        keep = best[np.flatnonzero(np.diff(best, prepend=-1) != 0)]
+        texts.append("".join(ALPHABET[k - 1] for k in keep if k != BLANK))
+    return texts
+
+
+def fold(text: str) -> str:
+    """Merge what no plate face tells apart: O with 0, I with 1."""
+    return text.replace("O", "0").replace("I", "1")

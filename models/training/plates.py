@@ -1,0 +1,349 @@
+"""The plate renderer: clean plates for the detector to paste, and degraded crops for the OCR to learn from.
+
+    renderer = PlateRenderer(np.random.default_rng(0), faces="drawn")
+    plate = renderer.flat("AB12CD")        # FlatPlate, clean and frontal
+    crop, text = renderer.crop()           # uint8 32×128 before standardisation, and what it says
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+import layouts
+from degrade import degrade
+from glyphs import CAPS_PX, Face, Gray, drawn_faces
+from layouts import STYLES, Colour, Style
+
+CROP_H, CROP_W = 32, 128
+_LUMA = np.array((0.114, 0.587, 0.299), np.float32)
+_BLUE: Colour = (150, 60, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class FlatPlate:
+    """A clean, frontal plate: `gray` uint8 H×W, `bgr` uint8 H×W×3, `text` A–Z0–9 only, `rows` 1 or 2."""
+
+    gray: Gray
+    bgr: npt.NDArray[np.uint8]
+    text: str
+    rows: int
+
+
+class PlateRenderer:
+    """Draws plates; all chance comes from `rng`, so a seed gives the same plates again.
+
+    `faces`: the faces to draw with; "drawn" for those that need no font file; None for fonts and drawn ones together.
+    """
+
+    def __init__(self, rng: np.random.Generator, faces: Sequence[Face] | Literal["drawn"] | None = None) -> None:
+        self._rng = rng
+        if faces is None:
+            from faces import font_faces  # needs Pillow, which a machine that only draws does not have
+
+            drawn = drawn_faces(120)
+            fonts = font_faces()
+            # a quarter of the plates in drawn dies: no free font has the Dutch and the German ones
+            share = sum(f.weight for f in fonts) / 3 / len(drawn) if fonts else 1.0
+            self._faces: list[Face] = [*fonts, *(Face(f.name, share, f.masks) for f in drawn)]
+        else:
+            self._faces = list(drawn_faces() if isinstance(faces, str) else faces)
+        weights = np.cumsum([face.weight for face in self._faces])
+        self._cumulative = weights / weights[-1]
+        self._sprites: dict[tuple[str, int], list[npt.NDArray[np.uint8]]] = {}
+
+    # -- what the world calls ------------------------------------------------------------------------------------
+
+    def flat(self, text: str | None = None, style: str | None = None) -> FlatPlate:
+        """Draw a clean plate about 110 px a row high; `text` may carry the marks '-', ' ', '.' and '*'.
+
+        `style`: a key of `layouts.STYLES`. Without them both are drawn by chance.
+        """
+        rng = self._rng
+        marked, named, band = self._text()
+        if style is not None:
+            named, band = style, STYLES[style].band
+        if text is not None:
+            marked = text.upper()
+        rows = [marked]
+        if text is None and rng.random() < 0.15 and sum(c.isalnum() for c in marked) >= 4:
+            rows = [row for row in layouts.two_rows(marked, rng) if row]
+        look = _shade(STYLES[named], rng, 10)
+        bgr = self._compose(rows, look, band, CAPS_PX[0], clean=True)
+        gray = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+        return FlatPlate(np.asarray(gray, np.uint8), bgr, _plain("".join(rows)), len(rows))
+
+    def crop(self) -> tuple[Gray, str]:
+        """Draw a degraded crop, rectified with the errors a rectifier makes: uint8 32×128, and its text."""
+        rng = self._rng
+        marked, named, band = self._text()
+        rows = [marked]
+        if rng.random() < 0.13 and sum(c.isalnum() for c in marked) >= 4:
+            rows = [row for row in layouts.two_rows(marked, rng) if row]
+        double = len(rows) == 2
+        # log-uniform: as many plates of 38–60 px as of 133–210
+        plate_w = float(np.exp(rng.uniform(np.log(38), np.log(210)))) * (0.75 if double else 1.0)
+        cap = CAPS_PX[2] if plate_w < (70 if double else 95) else CAPS_PX[1]
+        canvas = self._compose(rows, _gray_look(STYLES[named], rng), band, cap, clean=False)
+        seen, cap_px = self._look_at(canvas, plate_w, double)
+        seen = degrade(seen, rng, cap_px)
+        scaling = (cv2.INTER_LINEAR, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)[int(rng.random() * 4)]
+        if double:
+            # as the reader does it: the square crop is cut in half and the halves stand side by side
+            square = cv2.resize(seen, (CROP_W // 2, CROP_H * 2), interpolation=scaling)
+            crop = np.hstack((square[:CROP_H], square[CROP_H:]))
+        else:
+            crop = np.asarray(cv2.resize(seen, (CROP_W, CROP_H), interpolation=scaling), np.uint8)
+        return np.ascontiguousarray(crop, np.uint8), _plain("".join(rows))
+
+    # -- drawing ---------------------------------------------------------------------------------------------------
+
+    def _text(self) -> tuple[str, str, str]:
+        return layouts.arbitrary(self._rng) if self._rng.random() < 0.36 else layouts.national(self._rng)
+
+    def _compose(self, rows: list[str], look: Style, band: str, cap: int, clean: bool) -> npt.NDArray[np.uint8]:
+        """Draw a plate with characters `cap` px high: H×W×3 in colour when clean, else H×W."""
+        rng = self._rng
+        gray = not clean
+        face = self._faces[int(np.searchsorted(self._cumulative, rng.random()))]
+        glyphs = face.masks[cap]
+        double = len(rows) == 2
+        cap_share = float(rng.uniform(0.35, 0.4)) if double else float(rng.uniform(0.64, 0.76))
+        high = round(cap / cap_share)
+        aspect = float(rng.uniform(1.35, 1.65)) if double else float(rng.uniform(4.3, 4.95))
+        if clean:
+            aspect = float(rng.choice([340 / 220, 280 / 200])) if double else 520 / 110
+        elif not double and max(len(r) for r in rows) <= 5 and rng.random() < 0.5:
+            aspect = float(rng.uniform(2.6, 4.2))  # short plates are often cut short
+        wide = round(high * aspect)
+        shape = (high, wide) if gray else (high, wide, 3)
+        canvas = np.empty(shape, np.uint8)
+        canvas[:] = _ink(look.ground, gray)
+        left = right = max(1, round(0.03 * high))
+        if band and rng.random() < 0.85:
+            sprite = self._band(band, cap, gray)
+            band_h = round(high * (rng.uniform(0.4, 0.55) if double else 1.0))
+            band_w = round(sprite.shape[1] * high / sprite.shape[0] * (0.55 if double else 1.0))
+            canvas[:band_h, :band_w] = cv2.resize(sprite, (band_w, band_h), interpolation=cv2.INTER_AREA)
+            left += band_w if not double or rng.random() < 0.8 else 0
+            if band in ("F", "I") and not double and rng.random() < 0.7:
+                sprite = self._band(str(int(rng.integers(1, 96))), cap, gray)
+                canvas[:, wide - band_w :] = cv2.resize(sprite, (band_w, high), interpolation=cv2.INTER_AREA)
+                right += band_w
+        ink = np.array(_ink(look.ink, gray), np.float32)
+        emboss = float(rng.uniform(0, 40)) if gray and rng.random() < 0.35 else 0.0
+        slots = [(0.5 - 0.52 * cap_share if not double else 0.27, rows[0])]
+        if double:
+            slots = [(0.5 - cap_share - float(rng.uniform(0.03, 0.08)), rows[0]), (0.5 + float(rng.uniform(0.03, 0.08)), rows[1])]
+        for top, row in slots:
+            mask, seals = self._row(row, glyphs, cap, wide - left - right)
+            y = min(max(0, round(top * high)), high - cap)
+            slack = wide - left - right - mask.shape[1]
+            at = left + int(slack * (0.5 if clean or rng.random() < 0.6 else float(rng.uniform(0.2, 0.8))))
+            area = canvas[y : y + cap, at : at + mask.shape[1]]
+            alpha = mask.astype(np.float32) * np.float32(1 / 255)
+            painted = area + (alpha if gray else alpha[..., None]) * (ink - area)
+            if emboss:
+                painted[1:] += emboss * (alpha[1:] - alpha[:-1])
+            canvas[y : y + cap, at : at + mask.shape[1]] = np.clip(painted, 0, 255)
+            for x in seals:
+                self._seal(canvas, at + x, y, cap, gray)
+        if rng.random() < 0.5:
+            cv2.rectangle(canvas, (0, 0), (wide - 1, high - 1), _ink(look.ink, gray), max(1, round(high * 0.018)))
+        if not clean:
+            self._screws(canvas, gray)
+        return canvas
+
+    def _row(self, row: str, glyphs: dict[str, Gray], cap: int, room: int) -> tuple[Gray, list[int]]:
+        """Set one row of text: its ink mask (cap × at most `room` px) and the x of each seal."""
+        rng = self._rng
+        gap = float(rng.uniform(0.07, 0.2)) * cap
+        widths = {"-": float(rng.uniform(0.18, 0.36)) * cap, " ": float(rng.uniform(0.12, 0.42)) * cap, ".": 0.16 * cap}
+        seal = float(rng.uniform(0.3, 0.62)) * cap
+        broad = max(glyphs[c].shape[1] for c in row if c in glyphs) / cap
+        stretch = min(float(rng.uniform(0.68, 1.2)), 0.95 / broad)
+        ink = sum(glyphs[c].shape[1] if c in glyphs else widths.get(c, seal) for c in row)
+        natural = (ink + gap * (len(row) - 1)) * stretch
+        target = min(natural, room * float(rng.uniform(0.86, 0.99)))
+        if natural < 0.8 * room and len(row) >= 5 and rng.random() < 0.7:
+            # dies are spread over the plate rather than left narrow in its middle
+            gap = min(gap * 2.2, gap + (0.85 * room - natural) / (stretch * len(row)))
+            target = min((ink + gap * (len(row) - 1)) * stretch, room * 0.97)
+        mask = np.zeros((cap, round(ink + gap * (len(row) - 1)) + 2), np.uint8)
+        scale = target / mask.shape[1]
+        x, seals = 0.0, []
+        for char in row:
+            at = round(x)
+            if char in glyphs:
+                glyph = glyphs[char]
+                mask[:, at : at + glyph.shape[1]] = glyph
+                x += glyph.shape[1] + gap
+                continue
+            width = widths.get(char, seal)
+            if char == "-":
+                half = max(1, round(0.06 * cap))
+                mask[cap // 2 - half : cap // 2 + half, at : max(at + 2, round(x + width))] = 255
+            elif char == ".":
+                low = cap // 2 if rng.random() < 0.5 else cap - round(0.1 * cap)
+                mask[max(0, low - round(0.09 * cap)) : low + round(0.09 * cap), at : max(at + 2, round(x + width))] = 255
+            elif char == "*":
+                seals.append(round((x + width / 2) * scale))
+            x += width + gap
+        wide = max(4, min(room, round(target)))
+        sized = cv2.resize(mask, (wide, cap), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        return np.asarray(sized, np.uint8), seals
+
+    def _look_at(self, canvas: Gray, plate_w: float, double: bool) -> tuple[Gray, float]:
+        """Put the plate on a car and see it `plate_w` px wide, cut by a rectifier that errs; also the cap height in px."""
+        rng = self._rng
+        high, wide = canvas.shape
+        scale = plate_w / wide
+        plate_h = high * scale * float(rng.uniform(0.82, 1.12))
+        if scale < 0.8:
+            canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.38 / scale), np.uint8)
+        pad_x, pad_y = round(0.3 * high) + 2, round(0.4 * high) + 2
+        around = float(rng.uniform(0, 1)) ** 1.3 * 230
+        scene = cv2.copyMakeBorder(canvas, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_CONSTANT, value=around)
+        self._frame(scene, pad_x, pad_y)
+        base = float(rng.random()) ** 1.4 * 0.2
+        margins = base + rng.normal(0, 0.018, 4)
+        left, right = np.clip(margins[:2], -0.015, 0.22) * (0.5 if base > 0.1 and rng.random() < 0.5 else 1)
+        top, bottom = np.clip(margins[2:] + rng.normal(0, 0.035, 2), -0.06, 0.3)
+        if double:
+            # one shift moves the seam between the rows, as a wrong upper or lower corner does
+            shift = float(rng.normal(0, 0.025))
+            top, bottom = max(-0.05, top * 0.6 + shift), max(-0.05, bottom * 0.6 - shift)
+        size = (max(12, round(plate_w * (1 + left + right))), max(8, round(plate_h * (1 + top + bottom))))
+        x0, y0 = left * plate_w, top * plate_h
+        quad = np.array([[x0, y0], [x0 + plate_w, y0], [x0 + plate_w, y0 + plate_h], [x0, y0 + plate_h]])
+        quad += rng.normal(0, 1, (4, 2)) * (0.006 * plate_w, 0.03 * plate_h)
+        lean, tilt = rng.normal(0, 0.07), rng.normal(0, 0.04)
+        if rng.random() < 0.1:  # not rectified at all: a box round a tilted plate
+            lean, tilt = rng.normal(0, 0.16), rng.normal(0, 0.14)
+        quad[:2, 0] += lean * plate_h / 2
+        quad[2:, 0] -= lean * plate_h / 2
+        quad[[0, 3], 1] -= tilt * plate_h
+        quad[[1, 2], 1] += tilt * plate_h
+        corners = np.array([[0, 0], [wide, 0], [wide, high], [0, high]]) + (pad_x, pad_y)
+        # corners are pixel edges, warpPerspective counts from pixel centres
+        way = cv2.getPerspectiveTransform((corners - 0.5).astype(np.float32), (quad - 0.5).astype(np.float32))
+        seen = cv2.warpPerspective(scene, way, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(seen, np.uint8), plate_h * (0.38 if double else 0.7)
+
+    def _frame(self, scene: Gray, pad_x: int, pad_y: int) -> None:
+        """Draw a plate holder, its dealer's text and the edges of the bodywork round the plate, in place."""
+        rng = self._rng
+        h, w = scene.shape
+        high = h - 2 * pad_y
+        pick = rng.random(4)
+        if pick[0] < 0.35:  # bumper edges
+            y = int(rng.random() * pad_y) if pick[1] < 0.5 else h - 1 - int(rng.random() * pad_y)
+            cv2.line(scene, (0, y), (w, y + int(rng.normal(0, 2))), float(rng.uniform(0, 255)), max(1, int(rng.random() * 0.15 * high)))
+        if pick[2] < 0.45:
+            level = float(rng.uniform(0, 70) if rng.random() < 0.75 else rng.uniform(120, 230))
+            thick = max(1, round(high * float(rng.uniform(0.02, 0.1))))
+            foot = round(high * float(rng.uniform(0.08, 0.2))) if pick[3] < 0.55 else thick
+            x0, x1, y0, y1 = pad_x - thick, w - pad_x + thick, pad_y - thick, h - pad_y
+            for a, b, c, d in ((y0, pad_y, x0, x1), (y1, y1 + foot, x0, x1), (y0, y1, x0, pad_x), (y0, y1, w - pad_x, x1)):
+                scene[max(0, a) : max(0, b), max(0, c) : max(0, d)] = level
+            if foot > thick and foot >= 4:
+                words = self._dealer(foot, w - 2 * pad_x)
+                ink = float(rng.uniform(150, 250)) if level < 100 else float(rng.uniform(0, 80))
+                x = pad_x + int(rng.random() * max(1, w - 2 * pad_x - words.shape[1]))
+                y = y1 + (foot - words.shape[0]) // 2
+                area = scene[y : y + words.shape[0], x : x + words.shape[1]]
+                cover = words[: area.shape[0], : area.shape[1]].astype(np.float32) / 255
+                scene[y : y + words.shape[0], x : x + words.shape[1]] = area + cover * (ink - area)
+
+    def _dealer(self, foot: int, room: int) -> Gray:
+        """Return a small line of lettering for the holder, as a mask."""
+        rng = self._rng
+        key = ("dealer", foot)
+        bank = self._sprites.setdefault(key, [])
+        if len(bank) < 24:
+            glyphs = self._faces[int(rng.random() * len(self._faces))].masks[CAPS_PX[2]]
+            word = "".join(layouts.LETTERS[int(p * 26)] for p in rng.random(int(rng.integers(5, 18))))
+            line = np.hstack([np.pad(glyphs[c], ((0, 0), (0, 3))) for c in word])
+            size = max(3, round(foot * 0.65))
+            wide = max(8, round(line.shape[1] * size / line.shape[0]))
+            bank.append(np.asarray(cv2.resize(line, (wide, size), interpolation=cv2.INTER_AREA), np.uint8))
+        return bank[int(rng.random() * len(bank))][:, : max(4, room)]
+
+    def _band(self, letters: str, cap: int, gray: bool) -> npt.NDArray[np.uint8]:
+        """Return the blue band with ring of stars and country letters for characters of `cap` px."""
+        rng = self._rng
+        bank = self._sprites.setdefault((f"band-{letters}-{gray}", cap), [])
+        if len(bank) < 4:
+            high = round(cap / 0.7)
+            wide = round(high * float(rng.uniform(0.34, 0.46)))
+            scale = 4
+            img = np.zeros((high * scale, wide * scale, 3), np.uint8)
+            img[:] = np.clip(np.array(_BLUE) + rng.normal(0, 18, 3), 0, 255)
+            centre, ring = np.array((wide / 2, high * 0.3)) * scale, wide * scale * 0.3
+            for k in range(12 if not letters.isdigit() else 0):
+                x, y = centre + ring * np.array((np.sin(k * np.pi / 6), np.cos(k * np.pi / 6)))
+                cv2.circle(img, (int(x), int(y)), max(1, int(ring * 0.16)), (60, 200, 235), -1, cv2.LINE_AA)
+            size = wide * scale / (cv2.getTextSize(letters, cv2.FONT_HERSHEY_DUPLEX, 1, 2)[0][0] + 8) * 0.8
+            size = min(size, 0.3 * high * scale / 22)
+            (tw, _), _ = cv2.getTextSize(letters, cv2.FONT_HERSHEY_DUPLEX, size, 2)
+            place = (int(centre[0] - tw / 2), int(high * scale * 0.88))
+            cv2.putText(img, letters, place, cv2.FONT_HERSHEY_DUPLEX, size, (240, 240, 240), max(1, int(size * 1.6)), cv2.LINE_AA)
+            small = cv2.resize(img, (wide, high), interpolation=cv2.INTER_AREA)
+            bank.append(np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) if gray else small, np.uint8))
+        return bank[int(rng.random() * len(bank))]
+
+    def _seal(self, canvas: npt.NDArray[np.uint8], x: int, y: int, cap: int, gray: bool) -> None:
+        """Stamp an inspection seal, a pair of them, or a coat of arms between the groups, in place."""
+        rng = self._rng
+        pick = rng.random(3)
+        count, radius = (2, 0.2) if pick[0] < 0.45 else (1, 0.26 if pick[0] < 0.8 else 0.36)
+        for k in range(count):
+            centre = (x, y + round(cap * (0.5 if count == 1 else 0.24 + 0.52 * k)))
+            size = max(2, round(cap * radius * float(rng.uniform(0.75, 1.05))))
+            colour = _ink(tuple(int(v) for v in rng.integers(20, 245, 3)), gray)
+            cv2.circle(canvas, centre, size, colour, -1, cv2.LINE_AA)
+            inner = _ink(tuple(int(v) for v in rng.integers(0, 255, 3)), gray)
+            if pick[1] < 0.5:
+                cv2.circle(canvas, centre, max(1, round(size * 0.6)), inner, max(1, size // 4), cv2.LINE_AA)
+            for _ in range(int(pick[2] * 4)):
+                a, b = (rng.normal(0, 0.35, (2, 2)) * size).astype(int)
+                cv2.line(canvas, (centre[0] + a[0], centre[1] + a[1]), (centre[0] + b[0], centre[1] + b[1]), inner, max(1, size // 5), cv2.LINE_AA)
+
+    def _screws(self, canvas: npt.NDArray[np.uint8], gray: bool) -> None:
+        rng = self._rng
+        if rng.random() > 0.2:
+            return
+        h, w = canvas.shape[:2]
+        level = _ink((int(rng.integers(20, 230)),) * 3, gray)
+        for side in (float(rng.uniform(0.06, 0.25)), float(rng.uniform(0.75, 0.94))):
+            where = (int(side * w), int(h * (0.5 if rng.random() < 0.4 else rng.choice([0.08, 0.92]))))
+            cv2.circle(canvas, where, max(1, round(0.035 * h)), level, -1, cv2.LINE_AA)
+
+
+def _plain(marked: str) -> str:
+    return "".join(c for c in marked if c.isalnum())
+
+
+def _ink(colour: tuple[int, ...], gray: bool) -> tuple[float, ...]:
+    return (float(np.dot(_LUMA, colour)),) if gray else tuple(float(c) for c in colour)
+
+
+def _shade(style: Style, rng: np.random.Generator, spread: float) -> Style:
+    light, dark = rng.normal(0, spread, 2)
+    ground = tuple(int(np.clip(c + light + rng.normal(0, spread / 3), 0, 255)) for c in style.ground)
+    ink = tuple(int(np.clip(c + dark + rng.normal(0, spread / 3), 0, 255)) for c in style.ink)
+    return Style(ground, ink, style.band, style.right)  # type: ignore[arg-type]
+
+
+def _gray_look(style: Style, rng: np.random.Generator) -> Style:
+    """Give the style worn greys: only the order of ground and ink and a readable distance are kept."""
+    ground, ink = float(np.dot(_LUMA, style.ground)), float(np.dot(_LUMA, style.ink))
+    ground = float(np.clip(ground + rng.normal(0, 25), 10, 255))
+    away = max(45.0, abs(ground - ink) * float(rng.uniform(0.6, 1.05)))
+    ink = float(np.clip(ground - away if ink < ground else ground + away, 0, 255))
+    return Style((round(ground),) * 3, (round(ink),) * 3, style.band, style.right)
