@@ -1,7 +1,8 @@
 """What road, weather, optics and camera do to a plate picture, as small functions on float32 arrays of 0–255.
 
-All take the picture (H×W or H×W×3), a generator, and change a copy or return a new array; sizes are in pixels of the
-picture they are given, which stands for the sensor: degrade at the size the plate has in the frame, then scale.
+All take the picture (H×W or H×W×3) and a generator, and return a new array. Sizes are in pixels of the
+picture they are given, which stands for the sensor: degrade at the size the plate has in the frame, then
+scale.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def _cloud_pool() -> F32:
     for cells, share in ((8, 0.45), (24, 0.3), (80, 0.25)):
         small = rng.random((cells, cells * 2), np.float32)
         out += share * cv2.resize(small, (1024, 512), interpolation=cv2.INTER_CUBIC)
-    return np.clip((out - out.mean()) / out.std() * 0.22 + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((out - out.mean()) / out.std() * 0.22 + 0.5, 0, 1), np.float32)
 
 
 def _window(pool: F32, h: int, w: int, rng: np.random.Generator) -> F32:
@@ -119,10 +120,14 @@ def motion(img: F32, rng: np.random.Generator, length: float) -> F32:
     angle = float(rng.normal(0, 0.25)) if rng.random() < 0.7 else float(rng.uniform(0, np.pi))
     kernel = np.zeros((size, size), np.float32)
     c, r = size // 2, length / 2
-    ends = np.array([[c - r * np.cos(angle), c - r * np.sin(angle)], [c + r * np.cos(angle), c + r * np.sin(angle)]])
+    ends = np.array(
+        [[c - r * np.cos(angle), c - r * np.sin(angle)], [c + r * np.cos(angle), c + r * np.sin(angle)]]
+    )
     fixed = np.round(ends * 16).astype(int)
     cv2.line(kernel, tuple(fixed[0].tolist()), tuple(fixed[1].tolist()), 1.0, 1, cv2.LINE_8, 4)
-    return np.asarray(cv2.filter2D(img, -1, kernel / max(kernel.sum(), 1e-6), borderType=cv2.BORDER_REPLICATE), np.float32)
+    return np.asarray(
+        cv2.filter2D(img, -1, kernel / max(kernel.sum(), 1e-6), borderType=cv2.BORDER_REPLICATE), np.float32
+    )
 
 
 def halo(img: F32, rng: np.random.Generator, amount: float) -> F32:
@@ -154,8 +159,11 @@ def jpeg(img: U8, quality: int) -> U8:
 def degrade(img: U8, rng: np.random.Generator, cap_px: float, quality: tuple[int, int] = (25, 95)) -> U8:
     """Take a clean picture through the whole chain.
 
-    `img`: uint8 H×W or H×W×3. `cap_px`: height of the characters in it, which bounds blur so that a plate that a person
-    could still read stays readable. `quality`: range of JPEG qualities. Returns uint8 of the same shape.
+    `img`: uint8 H×W or H×W×3. `cap_px`: height of the characters in it, which bounds blur so that what a
+    person could still read stays readable. `quality`: range of JPEG qualities.
+
+    Returns:
+        uint8 of the same shape.
     """
     out = img.astype(np.float32)
     pick = rng.random(9)

@@ -26,7 +26,7 @@ OPSET = 17  # read by onnxruntime 1.21 (Debian 13) and by JetPack's
 IR_VERSION = 8
 
 
-def export_onnx(
+def export_onnx(  # noqa: PLR0917 - the order of torch.onnx.export
     module: nn.Module,
     example: torch.Tensor,
     path: Path,
@@ -75,8 +75,8 @@ def quantize(
 ) -> None:
     """Quantize statically: QDQ, per channel, u8 activations, s8 weights, MinMax ranges.
 
-    `calibration_arrays`: inputs as the model takes them, batch included. `exclude_nodes`: convolutions that stay in
-    float, by name or chosen from the list of the pre-processed model's convolution names (pre-processing may rename).
+    `calibration_arrays`: inputs as the model takes them, batch included. `exclude_nodes`: convolutions that
+    stay in float, by name or chosen from the pre-processed model's convolution names (it may rename them).
     Best for both models: first convolution and heads in float.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -109,7 +109,7 @@ def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def write_card(path: Path, **fields: Any) -> None:
+def write_card(path: Path, **fields: object) -> None:
     """Write the model card `path`; its sha256 is computed from the .onnx of the same name beside it."""
     card = {"schema": "anpr.model/1", **fields, "sha256": sha256_of(path.with_suffix(".onnx"))}
     path.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
@@ -119,9 +119,10 @@ def macs_of(module: nn.Module, example: torch.Tensor) -> int:
     """Count the multiply-accumulates of the convolutions for one example."""
     total = 0
 
-    def count(layer: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+    def count(layer: nn.Module, _inputs: object, output: torch.Tensor) -> None:
         nonlocal total
-        total += output[0].numel() * layer.weight[0].numel()  # type: ignore[index, operator, union-attr]
+        assert isinstance(layer, nn.Conv2d)
+        total += output[0].numel() * layer.weight[0].numel()
 
     hooks = [m.register_forward_hook(count) for m in module.modules() if isinstance(m, nn.Conv2d)]
     with torch.inference_mode():

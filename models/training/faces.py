@@ -1,4 +1,4 @@
-"""The font faces the renderer is trained with: found in the cache that `fonts.sh` fills, rasterised to glyph masks."""
+"""The font faces the OCR is trained on: found in the cache that `fonts.sh` fills, made into glyph masks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,24 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-
 from glyphs import ALPHABET, Face, Gray, shrink
 
-# Weights: plate dies descend from DIN 1451 and road-sign faces; a monospaced or a wide UI face is only there for variety.
+# Plate dies descend from DIN 1451 and road-sign faces; a monospaced or a wide face is only there for variety.
 _WEIGHTS = (
-    (re.compile(r"opendin|osifont|RG2014|share-?tech|barlow-(semi-)?condensed|saira-(semi-)?condensed|rajdhani", re.I), 3.0),
-    (re.compile(r"routed|national-?park|overpass|sofia-sans|oswald|condensed|narrow|b612|gothic|khand|teko|cuprum", re.I), 1.6),
+    (
+        re.compile(
+            r"opendin|osifont|RG2014|share-?tech|barlow-(semi-)?condensed|saira-(semi-)?condensed|rajdhani",
+            re.I,
+        ),
+        3.0,
+    ),
+    (
+        re.compile(
+            r"routed|national-?park|overpass|sofia-sans|oswald|condensed|narrow|b612|gothic|khand|teko|cuprum",
+            re.I,
+        ),
+        1.6,
+    ),
 )
 _UNWANTED = re.compile(
     r"italic|oblique|serif|thin|hairline|extralight|ultralight|-light|light\.|math|symbol|emoji|-(100|200|300)-|ExtLt|"
@@ -31,7 +42,7 @@ def font_cache() -> Path:
 
 
 def licence_allows(package: Path) -> bool:
-    """Say whether a Debian package's font files are free of the plain GPL, by its machine-readable copyright file."""
+    """Say whether a Debian package's fonts are free of the plain GPL, by its machine-readable copyright."""
     for path in package.glob("usr/share/doc/*/copyright"):
         text = path.read_text(errors="replace")
         for paragraph in re.split(r"\n\s*\n", text):
@@ -40,7 +51,9 @@ def licence_allows(package: Path) -> bool:
             if not files or not licence or files[1].startswith(("debian", "*.metainfo")):
                 continue
             name = licence[1]
-            if re.search(r"\bA?GPL", name) and not re.search(r"exception|FE\b|OFL|\bor\b.*(MIT|Apache)", name, re.I):
+            if re.search(r"\bA?GPL", name) and not re.search(
+                r"exception|FE\b|OFL|\bor\b.*(MIT|Apache)", name, re.I
+            ):
                 return False
     return True
 
@@ -51,14 +64,16 @@ def font_files(cache: Path | None = None) -> list[Path]:
     found: list[Path] = []
     for package in sorted((root / "debian").glob("*/")):
         if licence_allows(package):
-            found += sorted(p for p in package.rglob("*") if p.suffix.lower() in (".ttf", ".otf") and not p.is_symlink())
+            found += sorted(
+                p for p in package.rglob("*") if p.suffix.lower() in (".ttf", ".otf") and not p.is_symlink()
+            )
     found += sorted((root / "npm").glob("*/files/*-latin-[4-9]00-normal.woff"))
     return [p for p in found if not _UNWANTED.search(_NOT_SERIF.sub("", p.name))]
 
 
-def load_face(path: Path) -> Face | None:
+def load_face(path: Path) -> Face | None:  # noqa: PLR0911 - one return for each way to be unfit
     """Rasterise A–Z0–9 of one font file, or return None when it lacks a glyph."""
-    from PIL import Image, ImageDraw, ImageFont  # only here: the drawn faces must work without Pillow
+    from PIL import Image, ImageDraw, ImageFont  # noqa: PLC0415 - drawn faces must work without Pillow
 
     try:
         font = ImageFont.truetype(str(path), 128)

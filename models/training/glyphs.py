@@ -1,4 +1,4 @@
-"""Glyph masks for A–Z0–9: the `Face` the renderer draws with, and faces drawn from strokes without any font file."""
+"""Glyph masks for A–Z0–9: the `Face` the renderer draws with, and faces drawn from strokes, without fonts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CAPS_PX = (72, 40, 20)  # a face is kept at three sizes, so that a small plate i
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One face: `masks[cap][char]` is the tight ink mask (cap px high, 0–255) and `pitch` says if cells are equal."""
+    """One face: `masks[cap][char]`, the tight ink mask, cap px high, 0–255; `weight`: its share of plates."""
 
     name: str
     weight: float
@@ -29,8 +29,8 @@ def _p(*points: tuple[float, ...]) -> list[Point]:
     return [(p[0], p[1], p[2] if len(p) > 2 else 0.0) for p in points]
 
 
-# Skeletons of a pressed plate die: (relative width, strokes); a stroke whose first point comes again is closed. Where
-# national dies differ (flat-topped 3, serifed I, closed 4) a second skeleton stands beside the first.
+# Skeletons of a pressed plate die: (relative width, strokes); a stroke that ends where it began is closed.
+# Where national dies differ (flat-topped 3, serifed I, closed 4) a second skeleton stands beside the first.
 _ROUND = _p((0.5, 0), (1, 0, 1), (1, 1, 1), (0, 1, 1), (0, 0, 1), (0.5, 0))
 _SKELETONS: dict[str, list[tuple[float, list[list[Point]]]]] = {
     "0": [(0.9, [_ROUND]), (1.0, [_ROUND])],
@@ -59,8 +59,20 @@ _SKELETONS: dict[str, list[tuple[float, list[list[Point]]]]] = {
     ],
     "5": [(1.0, [_p((0.95, 0), (0.06, 0), (0.02, 0.42), (1, 0.38, 1), (1, 1, 1), (0, 1, 1), (0, 0.78))])],
     "6": [
-        (1.0, [_p((0.5, 0.42), (1, 0.42, 1), (1, 1, 1), (0, 1, 1), (0, 0.42, 1), (0.5, 0.42)), _p((0, 0.72), (0, 0.45, 0.9), (0.62, 0))]),
-        (1.0, [_p((0.5, 0.42), (1, 0.42, 1), (1, 1, 1), (0, 1, 1), (0, 0, 1), (1, 0, 1), (1, 0.2)), _p((0, 0.42), (0.5, 0.42))]),
+        (
+            1.0,
+            [
+                _p((0.5, 0.42), (1, 0.42, 1), (1, 1, 1), (0, 1, 1), (0, 0.42, 1), (0.5, 0.42)),
+                _p((0, 0.72), (0, 0.45, 0.9), (0.62, 0)),
+            ],
+        ),
+        (
+            1.0,
+            [
+                _p((0.5, 0.42), (1, 0.42, 1), (1, 1, 1), (0, 1, 1), (0, 0, 1), (1, 0, 1), (1, 0.2)),
+                _p((0, 0.42), (0.5, 0.42)),
+            ],
+        ),
     ],
     "7": [(1.0, [_p((0, 0), (1, 0), (0.35, 1))]), (0.95, [_p((0, 0), (1, 0), (1, 0.2, 0.5), (0.4, 1))])],
     "8": [
@@ -76,7 +88,16 @@ _SKELETONS: dict[str, list[tuple[float, list[list[Point]]]]] = {
         (1.15, [_p((0, 1), (0.5, 0), (1, 1)), _p((0.2, 0.7), (0.8, 0.7))]),
         (1.1, [_p((0, 1), (0.42, 0), (0.58, 0), (1, 1)), _p((0.17, 0.68), (0.83, 0.68))]),
     ],
-    "B": [(1.0, [_p((0, 0), (0.92, 0, 1), (0.92, 0.47, 1), (0, 0.47)), _p((0, 0.47), (1, 0.47, 1), (1, 1, 1), (0, 1)), _p((0, 0), (0, 1))])],
+    "B": [
+        (
+            1.0,
+            [
+                _p((0, 0), (0.92, 0, 1), (0.92, 0.47, 1), (0, 0.47)),
+                _p((0, 0.47), (1, 0.47, 1), (1, 1, 1), (0, 1)),
+                _p((0, 0), (0, 1)),
+            ],
+        )
+    ],
     "C": [(1.0, [_p((1, 0.27), (1, 0, 1), (0, 0, 1), (0, 1, 1), (1, 1, 1), (1, 0.73))])],
     "D": [(1.0, [_p((0, 0.5), (0, 0), (1, 0, 1), (1, 1, 1), (0, 1), (0, 0.5))])],
     "E": [(0.9, [_p((1, 0), (0, 0), (0, 1), (1, 1)), _p((0, 0.48), (0.85, 0.48))])],
@@ -105,7 +126,23 @@ _SKELETONS: dict[str, list[tuple[float, list[list[Point]]]]] = {
     "P": [(0.98, [_p((0, 1), (0, 0), (1, 0, 1), (1, 0.53, 1), (0, 0.53))])],
     "Q": [(1.05, [_ROUND, _p((0.58, 0.72), (1.02, 1.02))])],
     "R": [(1.0, [_p((0, 1), (0, 0), (1, 0, 1), (1, 0.53, 1), (0, 0.53)), _p((0.5, 0.53), (1, 1))])],
-    "S": [(1.0, [_p((1, 0.24), (1, 0, 1), (0, 0, 1), (0, 0.48, 1), (1, 0.48, 1), (1, 1, 1), (0, 1, 1), (0, 0.76))])],
+    "S": [
+        (
+            1.0,
+            [
+                _p(
+                    (1, 0.24),
+                    (1, 0, 1),
+                    (0, 0, 1),
+                    (0, 0.48, 1),
+                    (1, 0.48, 1),
+                    (1, 1, 1),
+                    (0, 1, 1),
+                    (0, 0.76),
+                )
+            ],
+        )
+    ],
     "T": [(1.0, [_p((0, 0), (1, 0)), _p((0.5, 0), (0.5, 1))])],
     "U": [(1.0, [_p((0, 0), (0, 1, 1), (1, 1, 1), (1, 0))])],
     "V": [(1.1, [_p((0, 0), (0.5, 1), (1, 0))]), (1.05, [_p((0, 0), (0.43, 1), (0.57, 1), (1, 0))])],
@@ -118,12 +155,15 @@ _SKELETONS: dict[str, list[tuple[float, list[list[Point]]]]] = {
     "Z": [(1.0, [_p((0, 0), (1, 0), (0, 1), (1, 1))])],
 }
 _SKELETONS["9"] = [
-    (width, [[(1 - x, 1 - y, k) for x, y, k in stroke] for stroke in strokes]) for width, strokes in _SKELETONS["6"]
+    (width, [[(1 - x, 1 - y, k) for x, y, k in stroke] for stroke in strokes])
+    for width, strokes in _SKELETONS["6"]
 ]
 
 
-def _outline(stroke: list[Point], size: npt.NDArray[np.float64], corner: float, reach: float) -> npt.NDArray[np.float64]:
-    """Turn a stroke into pixel points, corners rounded by `corner` (0–1) and ends on the box pushed out by `reach` px."""
+def _outline(
+    stroke: list[Point], size: npt.NDArray[np.float64], corner: float, reach: float
+) -> npt.NDArray[np.float64]:
+    """Turn a stroke into pixel points: corners rounded by `corner` (0–1), ends pushed out by `reach` px."""
     points = np.array([(x, y) for x, y, _ in stroke]) * size
     closed = stroke[0][:2] == stroke[-1][:2]
     path = [points[0]]
@@ -137,19 +177,21 @@ def _outline(stroke: list[Point], size: npt.NDArray[np.float64], corner: float, 
             continue
         start, end = here + a / la * min(radius, la * 0.98), here + b / lb * min(radius, lb * 0.98)
         t = np.linspace(0, 1, 7)[:, None]
-        path.extend((1 - t) ** 2 * start + 2 * t * (1 - t) * (here * 0.85 + (start + end) * 0.075) + t**2 * end)
+        path.extend(
+            (1 - t) ** 2 * start + 2 * t * (1 - t) * (here * 0.85 + (start + end) * 0.075) + t**2 * end
+        )
     path.append(points[-1])
     if not closed:
         for end, inner in ((0, 1), (-1, -2)):
             x, y, _ = stroke[end]
-            if y in (0.0, 1.0) or x in (0.0, 1.0) and y == stroke[inner][1]:
+            if y in (0.0, 1.0) or (x in (0.0, 1.0) and y == stroke[inner][1]):
                 way = path[end] - path[inner]
                 path[end] = path[end] + way / max(1e-6, float(np.hypot(*way))) * reach
     return np.array(path)
 
 
 def draw_face(rng: np.random.Generator, name: str = "drawn") -> Face:
-    """Draw one look-alike die from strokes, its stroke width, corners, proportions and slits chosen by `rng`."""
+    """Draw one look-alike die from strokes; stroke width, corners, proportions and slits by chance."""
     cap, scale = CAPS_PX[0], 2
     high = cap * scale
     stroke_px = float(rng.uniform(0.115, 0.195)) * high
@@ -171,8 +213,11 @@ def draw_face(rng: np.random.Generator, name: str = "drawn") -> Face:
             fixed = np.round(path * 16).astype(np.int32)
             cv2.polylines(canvas, [fixed], False, 255, max(1, round(stroke_px)), cv2.LINE_AA, 4)
         if slit and char in "0PRDB":
-            # the Dutch and the German die cut a slit into some bowls, so that a letter cannot be made into another
-            x, y = int(ink_w * rng.uniform(0.5, 0.75)), int(high * (0.53 if char in "PR" else rng.choice([0.0, 0.96])))
+            # the Dutch and the German die slit some bowls, so that no letter can be made into another
+            x, y = (
+                int(ink_w * rng.uniform(0.5, 0.75)),
+                int(high * (0.53 if char in "PR" else rng.choice([0.0, 0.96]))),
+            )
             half = max(1, int(high * 0.025))
             cv2.line(canvas, (x, max(0, y - int(stroke_px))), (x + half, y + int(stroke_px)), 0, half * 2)
         chosen[char] = canvas
@@ -186,7 +231,9 @@ def shrink(masks: dict[str, Gray]) -> dict[int, dict[str, Gray]]:
         out[cap] = {}
         for char, mask in masks.items():
             width = max(2, round(mask.shape[1] * cap / mask.shape[0]))
-            out[cap][char] = np.asarray(cv2.resize(mask, (width, cap), interpolation=cv2.INTER_AREA), np.uint8)
+            out[cap][char] = np.asarray(
+                cv2.resize(mask, (width, cap), interpolation=cv2.INTER_AREA), np.uint8
+            )
     return out
 
 

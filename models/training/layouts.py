@@ -1,4 +1,4 @@
-"""What stands on a plate and how it is laid out: national patterns with weights, letter sets, separators and colours."""
+"""What stands on a plate and how it is laid out: national patterns, letter sets, marks and colours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DIGITS = "0123456789"
-_NL = "BDFGHJKLNPRSTVXZ"  # no vowels, no C and Q; M and W stand on trailers and lorries, so they come in by the mix
+_NL = "BDFGHJKLNPRSTVXZ"  # no vowels, no C and Q; M and W stand on lorries and come in by the mix
 _GREEK = "ABEZHIKMNOPTYX"
 _SIV = "ABCDEFGHJKLMNPQRSTVWXYZ"  # France and Italy leave out I, O, U
 
@@ -44,7 +44,7 @@ STYLES: dict[str, Style] = {
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One national scheme: patterns of A (letter), 0 (digit), and the marks '-', ' ', '.' (dot) and '*' (seal, arms)."""
+    """One national scheme: patterns of A (letter), 0 (digit) and the marks '-', ' ', '.', '*' (a seal)."""
 
     country: str
     weight: float
@@ -59,21 +59,56 @@ LAYOUTS: tuple[Layout, ...] = (
     # sidecodes 1–3 are on old blue or yellow plates, 4–14 on today's
     Layout("NL", 1.2, ("AA-00-00", "00-00-AA", "00-AA-00"), LETTERS, ("NL-old", "NL-blue", "NL"), "NL"),
     Layout("NL", 2.5, ("AA-00-AA", "AA-AA-00", "00-AA-AA"), _NL + "MW", ("NL", "NL-old", "NL-taxi"), "NL"),
-    Layout("NL", 6.0, ("00-AAA-0", "0-AAA-00", "AA-000-A", "A-000-AA"), _NL, ("NL", "NL", "NL", "NL-green"), "NL"),
-    Layout("NL", 4.0, ("AAA-00-A", "A-00-AAA", "0-AA-000", "000-AA-0"), _NL, ("NL", "NL", "NL", "NL-taxi"), "NL"),
+    Layout(
+        "NL", 6.0, ("00-AAA-0", "0-AAA-00", "AA-000-A", "A-000-AA"), _NL, ("NL", "NL", "NL", "NL-green"), "NL"
+    ),
+    Layout(
+        "NL", 4.0, ("AAA-00-A", "A-00-AAA", "0-AA-000", "000-AA-0"), _NL, ("NL", "NL", "NL", "NL-taxi"), "NL"
+    ),
     Layout(
         "D",
         7.0,
-        ("A*AA 000", "AA*AA 0000", "AAA*A 000", "A*AA 0000", "AA*A 000", "AAA*AA 00", "AA*AA 000", "AA*AA 00A", "A*A 0000"),
+        (
+            "A*AA 000",
+            "AA*AA 0000",
+            "AAA*A 000",
+            "A*AA 0000",
+            "AA*A 000",
+            "AAA*AA 00",
+            "AA*AA 000",
+            "AA*AA 00A",
+            "A*A 0000",
+        ),
         LETTERS,
         ("white-eu", "white-eu", "white-eu", "white-eu", "white", "green-on-white"),
         "D",
     ),
     Layout("B", 3.5, ("0-AAA-000", "AAA-000", "000-AAA", "0-AAA-000"), LETTERS, ("red-on-white",), "B"),
-    Layout("F", 3.5, ("AA-000-AA", "AA-000-AA", "000 AAA 00", "0000 AA 00"), _SIV, ("white-eu", "white-eu", "yellow"), "F"),
+    Layout(
+        "F",
+        3.5,
+        ("AA-000-AA", "AA-000-AA", "000 AAA 00", "0000 AA 00"),
+        _SIV,
+        ("white-eu", "white-eu", "yellow"),
+        "F",
+    ),
     Layout("I", 2.5, ("AA 000AA", "AA 000 AA", "AA*000AA"), _SIV, _EU, "I"),
-    Layout("GB", 3.0, ("AA00 AAA", "AA00 AAA", "A000 AAA", "AAA 000A"), LETTERS, ("white", "yellow", "white-eu", "black"), "GB"),
-    Layout("PL", 3.0, ("AA 00000", "AA 0000A", "AAA 00000", "AAA 0A000", "AAA*A000", "AA*000AA"), LETTERS, _EU, "PL"),
+    Layout(
+        "GB",
+        3.0,
+        ("AA00 AAA", "AA00 AAA", "A000 AAA", "AAA 000A"),
+        LETTERS,
+        ("white", "yellow", "white-eu", "black"),
+        "GB",
+    ),
+    Layout(
+        "PL",
+        3.0,
+        ("AA 00000", "AA 0000A", "AAA 00000", "AAA 0A000", "AAA*A000", "AA*000AA"),
+        LETTERS,
+        _EU,
+        "PL",
+    ),
     Layout("CZ", 2.0, ("0A0 0000", "0A0*0000", "0AA 0000"), LETTERS, _EU, "CZ"),
     Layout("SK", 1.5, ("AA*000AA", "AA 000AA"), LETTERS, _EU, "SK"),
     Layout("A", 2.2, ("A*00000A", "AA*000AA", "AA*0000A", "AA 000 AA", "A*0000AA"), LETTERS, _EU, "A"),
@@ -110,7 +145,18 @@ LAYOUTS: tuple[Layout, ...] = (
 _CUMULATIVE = np.cumsum([layout.weight for layout in LAYOUTS]) / sum(layout.weight for layout in LAYOUTS)
 _LENGTHS = np.array((2, 3, 4, 5, 6, 7, 8, 9, 10))
 _LENGTH_CUMULATIVE = np.cumsum((1, 2, 6, 12, 22, 28, 17, 8, 4)) / 100
-_RANDOM_STYLES = ("white", "white-eu", "yellow", "NL", "black", "red-on-white", "green-on-white", "NL-blue", "red-temp", "white-on-red")
+_RANDOM_STYLES = (
+    "white",
+    "white-eu",
+    "yellow",
+    "NL",
+    "black",
+    "red-on-white",
+    "green-on-white",
+    "NL-blue",
+    "red-temp",
+    "white-on-red",
+)
 
 
 def _fill(pattern: str, letters: str, rng: np.random.Generator) -> str:
@@ -131,11 +177,12 @@ def national(rng: np.random.Generator) -> tuple[str, str, str]:
 
 
 def arbitrary(rng: np.random.Generator) -> tuple[str, str, str]:
-    """Return (text with marks, style name, band letters) of a plate that follows no layout, so that none is learnt."""
+    """Return (text with marks, style name, band letters) without any layout, so that none is learnt."""
     length = int(_LENGTHS[int(np.searchsorted(_LENGTH_CUMULATIVE, rng.random()))])
     share = rng.random()  # some are nearly all letters, some nearly all digits
     text = "".join(
-        LETTERS[int(pick * 26)] if kind < share else DIGITS[int(pick * 10)] for kind, pick in rng.random((length, 2))
+        LETTERS[int(pick * 26)] if kind < share else DIGITS[int(pick * 10)]
+        for kind, pick in rng.random((length, 2))
     )
     marks = " - *." if rng.random() < 0.5 else " "
     for _ in range(int(rng.random() * 3)):

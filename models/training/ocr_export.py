@@ -107,7 +107,7 @@ def export_ocr(weights: Path, models: Path) -> None:
 
 
 def measure(plain: Path, int8: Path) -> dict[str, Any]:
-    """Score both models on rendered crops that training has not seen; nothing here depends on outside data."""
+    """Score both models on rendered crops that training has not seen."""
     crops, labels = ocr_measure.rendered(4096, ocr_measure.MEASURE_SEED)
     found: dict[str, Any] = {"rendered_crops": len(labels)}
     for name, path in (("float", plain), ("int8", int8)):

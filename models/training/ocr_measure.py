@@ -1,7 +1,7 @@
 """Measure an OCR model on labelled crops, or on rendered ones that it has not seen.
 
-python ocr_measure.py ../ocr.onnx                          # 4,096 rendered crops of a seed that training never uses
-python ocr_measure.py ../ocr.onnx --crops FOLDER           # FOLDER/labels.jsonl: image, texts, lines
+python ocr_measure.py ../ocr.onnx                     # 4,096 rendered crops of a seed of their own
+python ocr_measure.py ../ocr.onnx --crops FOLDER      # FOLDER/labels.jsonl: image, texts, lines
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Score:
     def __str__(self) -> str:
         if not self.count:
             return "no crops"
-        return f"{self.count} crops: exact {self.exact / self.count:.1%}, O/0 and I/1 folded {self.folded / self.count:.1%}"
+        exact, folded = self.exact / self.count, self.folded / self.count
+        return f"{self.count} crops: exact {exact:.1%}, O/0 and I/1 folded {folded:.1%}"
 
 
 def session(path: Path) -> ort.InferenceSession:

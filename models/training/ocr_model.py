@@ -1,4 +1,4 @@
-"""The OCR network: plain convolutions from a grey 32×128 crop to 32 CTC steps of 37 classes (blank, 0–9, A–Z)."""
+"""The OCR network: plain convolutions from a grey 32×128 crop to 32 CTC steps of 37 classes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ TARGET_STD, MIN_STD, MEAN = 52.0, 6.0, 128.0
 
 
 def standardise(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Bring crops to one mean and contrast, the same in training and on the unit: uint8 [N,32,128] to the same."""
+    """Bring crops, uint8 [N,32,128], to one mean and contrast; the same in training and on the unit."""
     x = crops.astype(np.float32)
     mean = x.mean((1, 2), keepdims=True)
     std = x.std((1, 2), keepdims=True)
-    return np.clip(np.rint((x - mean) * (TARGET_STD / np.maximum(MIN_STD, std)) + MEAN), 0, 255).astype(np.uint8)
+    out = np.rint((x - mean) * (TARGET_STD / np.maximum(MIN_STD, std)) + MEAN)
+    return np.asarray(np.clip(out, 0, 255), np.uint8)
 
 
-def _unit(cin: int, cout: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1), pad: bool = True) -> nn.Sequential:
+def _unit(
+    cin: int, cout: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1), pad: bool = True
+) -> nn.Sequential:
     padding = (kernel[0] // 2, kernel[1] // 2) if pad else (0, 0)
-    return nn.Sequential(nn.Conv2d(cin, cout, kernel, stride, padding, bias=False), nn.BatchNorm2d(cout), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(cin, cout, kernel, stride, padding, bias=False), nn.BatchNorm2d(cout), nn.ReLU()
+    )
 
 
 class Residual(nn.Module):
@@ -32,9 +37,11 @@ class Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = _unit(channels, channels, (3, 3))
-        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
+        self.second = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels)
+        )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
         return torch.relu(x + self.second(self.first(x)))
 
 
@@ -56,8 +63,9 @@ class OcrNet(nn.Module):
         )
         self.head = nn.Conv2d(128, CLASSES, 1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.body(x)).squeeze(2).transpose(1, 2)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
+        logits: torch.Tensor = self.head(self.body(x)).squeeze(2).transpose(1, 2)
+        return logits
 
 
 class DeployNet(nn.Module):
@@ -67,7 +75,7 @@ class DeployNet(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
         return self.net(scaled(x))  # type: ignore[no-any-return]
 
 

@@ -1,6 +1,6 @@
 """Train the OCR on rendered plates, on one thread, resumably.
 
-    python ocr_train.py --minutes 60 --out runs/ocr            # the same line again goes on where it stopped
+python ocr_train.py --minutes 60 --out runs/ocr            # the same line again goes on where it stopped
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from types import FrameType
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import save_file
-from tqdm import tqdm
-
 from ocr_model import BLANK, STEPS, OcrNet, decode, encode, fold, scaled, standardise
 from plates import PlateRenderer
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.nn import functional
+from tqdm import tqdm
 
 LR, DECAY, BATCH, WARM_UP, CLIP, EMA = 3e-3, 0.02, 128, 150, 5.0, 0.998
 HELD_OUT_SEED, HELD_OUT = 990_001, 2048
@@ -38,7 +37,7 @@ class Stop:
         signal.signal(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGINT, self._ask)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
         self.asked = True
 
 
@@ -58,7 +57,12 @@ def held_out_score(net: OcrNet, images: torch.Tensor, texts: list[str]) -> tuple
     """Return the shares read exactly, as labelled and with O/0 and I/1 folded."""
     net.eval()
     with torch.inference_mode():
-        logits = torch.cat([net(scaled(part).contiguous(memory_format=torch.channels_last)) for part in images.split(256)])
+        logits = torch.cat(
+            [
+                net(scaled(part).contiguous(memory_format=torch.channels_last))
+                for part in torch.split(images, 256)
+            ]
+        )
     read = decode(logits.float().numpy())
     exact = sum(a == b for a, b in zip(read, texts, strict=True)) / len(texts)
     folded = sum(fold(a) == fold(b) for a, b in zip(read, texts, strict=True)) / len(texts)
@@ -120,11 +124,17 @@ class Run:
 
 
 def train(run: Run, renderer: PlateRenderer, minutes: float, out: Path, every_s: float) -> None:
-    """Train until `minutes` of training time in all are used; checkpoint and score every `every_s` seconds."""
+    """Train until `minutes` in all are used; checkpoint and score every `every_s` seconds."""
     stop = Stop()
     held_renderer = PlateRenderer(np.random.default_rng(HELD_OUT_SEED))
     held, held_texts = batch(held_renderer, HELD_OUT)
-    bar = tqdm(total=minutes, initial=run.seconds / 60, unit="min", mininterval=10, bar_format="{l_bar}{bar}|{n:.1f}/{total} {postfix}")
+    bar = tqdm(
+        total=minutes,
+        initial=run.seconds / 60,
+        unit="min",
+        mininterval=10,
+        bar_format="{l_bar}{bar}|{n:.1f}/{total} {postfix}",
+    )
     last = mark = time.monotonic()
     losses: list[float] = []
     steps_of = torch.full((BATCH,), STEPS, dtype=torch.long)
@@ -136,9 +146,9 @@ def train(run: Run, renderer: PlateRenderer, minutes: float, out: Path, every_s:
             group["lr"] = rate
         with torch.autocast("cpu", torch.bfloat16):
             logits = run.net(scaled(images).contiguous(memory_format=torch.channels_last))
-        chances = F.log_softmax(logits.float(), -1).transpose(0, 1)
+        chances = functional.log_softmax(logits.float(), -1).transpose(0, 1)
         targets, lengths = encode(texts)
-        loss = F.ctc_loss(chances, targets, steps_of, lengths, BLANK, zero_infinity=True)
+        loss = functional.ctc_loss(chances, targets, steps_of, lengths, BLANK, zero_infinity=True)
         run.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(run.net.parameters(), CLIP)
@@ -154,7 +164,11 @@ def train(run: Run, renderer: PlateRenderer, minutes: float, out: Path, every_s:
         if now - mark > every_s or run.seconds >= minutes * 60 or stop.asked:
             mark = now
             exact, folded = held_out_score(run.mean, held, held_texts)
-            point = {"plates": run.step * BATCH, "minutes": round(run.seconds / 60, 1), "loss": round(float(np.mean(losses)), 4)}
+            point = {
+                "plates": run.step * BATCH,
+                "minutes": round(run.seconds / 60, 1),
+                "loss": round(float(np.mean(losses)), 4),
+            }
             run.curve.append(point | {"held_out_exact": round(exact, 4), "held_out_folded": round(folded, 4)})
             losses.clear()
             log.info("%s", json.dumps(run.curve[-1] | {"lr": round(rate, 6)}))
@@ -165,8 +179,12 @@ def train(run: Run, renderer: PlateRenderer, minutes: float, out: Path, every_s:
 
 def main() -> None:
     """Parse the command line, resume if there is something to resume, and train."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=60, help="training time in all, resumed runs included")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=60, help="training time in all, resumed runs included"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "runs/ocr")
     parser.add_argument("--threads", type=int, default=1, help="more than one is slower on a shared machine")
     parser.add_argument("--seed", type=int, default=1)
@@ -174,7 +192,7 @@ def main() -> None:
     parser.add_argument("--checkpoint-s", type=float, default=150)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    handlers = [logging.FileHandler(args.out / "train.log"), logging.StreamHandler()]
+    handlers: list[logging.Handler] = [logging.FileHandler(args.out / "train.log"), logging.StreamHandler()]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
@@ -185,7 +203,9 @@ def main() -> None:
         run.load(checkpoint)
         log.info("resumed at step %d, %.1f min", run.step, run.seconds / 60)
     # a resumed run must not see the plates of its beginning again
-    renderer = PlateRenderer(np.random.default_rng((args.seed, run.step)), "drawn" if args.faces == "drawn" else None)
+    renderer = PlateRenderer(
+        np.random.default_rng((args.seed, run.step)), "drawn" if args.faces == "drawn" else None
+    )
     train(run, renderer, args.minutes, args.out, args.checkpoint_s)
 
 

@@ -1,8 +1,8 @@
 """The plate renderer: clean plates for the detector to paste, and degraded crops for the OCR to learn from.
 
-    renderer = PlateRenderer(np.random.default_rng(0), faces="drawn")
-    plate = renderer.flat("AB12CD")        # FlatPlate, clean and frontal
-    crop, text = renderer.crop()           # uint8 32×128 before standardisation, and what it says
+renderer = PlateRenderer(np.random.default_rng(0), faces="drawn")
+plate = renderer.flat("AB12CD")        # FlatPlate, clean and frontal
+crop, text = renderer.crop()           # uint8 32×128 before standardisation, and what it says
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import cv2
+import layouts
 import numpy as np
 import numpy.typing as npt
-
-import layouts
 from degrade import degrade
 from glyphs import CAPS_PX, Face, Gray, drawn_faces
 from layouts import STYLES, Colour, Style
@@ -38,13 +37,15 @@ class FlatPlate:
 class PlateRenderer:
     """Draws plates; all chance comes from `rng`, so a seed gives the same plates again.
 
-    `faces`: the faces to draw with; "drawn" for those that need no font file; None for fonts and drawn ones together.
+    `faces`: what to draw with; "drawn" for faces that need no font file; None for fonts and drawn ones.
     """
 
-    def __init__(self, rng: np.random.Generator, faces: Sequence[Face] | Literal["drawn"] | None = None) -> None:
+    def __init__(
+        self, rng: np.random.Generator, faces: Sequence[Face] | Literal["drawn"] | None = None
+    ) -> None:
         self._rng = rng
         if faces is None:
-            from faces import font_faces  # needs Pillow, which a machine that only draws does not have
+            from faces import font_faces  # noqa: PLC0415 - needs Pillow, which drawn faces do without
 
             drawn = drawn_faces(120)
             fonts = font_faces()
@@ -56,8 +57,6 @@ class PlateRenderer:
         weights = np.cumsum([face.weight for face in self._faces])
         self._cumulative = weights / weights[-1]
         self._sprites: dict[tuple[str, int], list[npt.NDArray[np.uint8]]] = {}
-
-    # -- what the world calls ------------------------------------------------------------------------------------
 
     def flat(self, text: str | None = None, style: str | None = None) -> FlatPlate:
         """Draw a clean plate about 110 px a row high; `text` may carry the marks '-', ' ', '.' and '*'.
@@ -101,12 +100,12 @@ class PlateRenderer:
             crop = np.asarray(cv2.resize(seen, (CROP_W, CROP_H), interpolation=scaling), np.uint8)
         return np.ascontiguousarray(crop, np.uint8), _plain("".join(rows))
 
-    # -- drawing ---------------------------------------------------------------------------------------------------
-
     def _text(self) -> tuple[str, str, str]:
         return layouts.arbitrary(self._rng) if self._rng.random() < 0.36 else layouts.national(self._rng)
 
-    def _compose(self, rows: list[str], look: Style, band: str, cap: int, clean: bool) -> npt.NDArray[np.uint8]:
+    def _compose(
+        self, rows: list[str], look: Style, band: str, cap: int, clean: bool
+    ) -> npt.NDArray[np.uint8]:
         """Draw a plate with characters `cap` px high: H×W×3 in colour when clean, else H×W."""
         rng = self._rng
         gray = not clean
@@ -139,7 +138,10 @@ class PlateRenderer:
         emboss = float(rng.uniform(0, 40)) if gray and rng.random() < 0.35 else 0.0
         slots = [(0.5 - 0.52 * cap_share if not double else 0.27, rows[0])]
         if double:
-            slots = [(0.5 - cap_share - float(rng.uniform(0.03, 0.08)), rows[0]), (0.5 + float(rng.uniform(0.03, 0.08)), rows[1])]
+            slots = [
+                (0.5 - cap_share - float(rng.uniform(0.03, 0.08)), rows[0]),
+                (0.5 + float(rng.uniform(0.03, 0.08)), rows[1]),
+            ]
         for top, row in slots:
             mask, seals = self._row(row, glyphs, cap, wide - left - right)
             y = min(max(0, round(top * high)), high - cap)
@@ -147,14 +149,16 @@ class PlateRenderer:
             at = left + int(slack * (0.5 if clean or rng.random() < 0.6 else float(rng.uniform(0.2, 0.8))))
             area = canvas[y : y + cap, at : at + mask.shape[1]]
             alpha = mask.astype(np.float32) * np.float32(1 / 255)
-            painted = area + (alpha if gray else alpha[..., None]) * (ink - area)
+            painted = np.asarray(area + (alpha if gray else alpha[..., None]) * (ink - area), np.float32)
             if emboss:
                 painted[1:] += emboss * (alpha[1:] - alpha[:-1])
             canvas[y : y + cap, at : at + mask.shape[1]] = np.clip(painted, 0, 255)
             for x in seals:
                 self._seal(canvas, at + x, y, cap, gray)
         if rng.random() < 0.5:
-            cv2.rectangle(canvas, (0, 0), (wide - 1, high - 1), _ink(look.ink, gray), max(1, round(high * 0.018)))
+            cv2.rectangle(
+                canvas, (0, 0), (wide - 1, high - 1), _ink(look.ink, gray), max(1, round(high * 0.018))
+            )
         if not clean:
             self._screws(canvas, gray)
         return canvas
@@ -163,7 +167,11 @@ class PlateRenderer:
         """Set one row of text: its ink mask (cap × at most `room` px) and the x of each seal."""
         rng = self._rng
         gap = float(rng.uniform(0.07, 0.2)) * cap
-        widths = {"-": float(rng.uniform(0.18, 0.36)) * cap, " ": float(rng.uniform(0.12, 0.42)) * cap, ".": 0.16 * cap}
+        widths = {
+            "-": float(rng.uniform(0.18, 0.36)) * cap,
+            " ": float(rng.uniform(0.12, 0.42)) * cap,
+            ".": 0.16 * cap,
+        }
         seal = float(rng.uniform(0.3, 0.62)) * cap
         broad = max(glyphs[c].shape[1] for c in row if c in glyphs) / cap
         stretch = min(float(rng.uniform(0.68, 1.2)), 0.95 / broad)
@@ -190,7 +198,10 @@ class PlateRenderer:
                 mask[cap // 2 - half : cap // 2 + half, at : max(at + 2, round(x + width))] = 255
             elif char == ".":
                 low = cap // 2 if rng.random() < 0.5 else cap - round(0.1 * cap)
-                mask[max(0, low - round(0.09 * cap)) : low + round(0.09 * cap), at : max(at + 2, round(x + width))] = 255
+                mask[
+                    max(0, low - round(0.09 * cap)) : low + round(0.09 * cap),
+                    at : max(at + 2, round(x + width)),
+                ] = 255
             elif char == "*":
                 seals.append(round((x + width / 2) * scale))
             x += width + gap
@@ -199,7 +210,7 @@ class PlateRenderer:
         return np.asarray(sized, np.uint8), seals
 
     def _look_at(self, canvas: Gray, plate_w: float, double: bool) -> tuple[Gray, float]:
-        """Put the plate on a car and see it `plate_w` px wide, cut by a rectifier that errs; also the cap height in px."""
+        """See the plate on a car, `plate_w` px wide, cut by a rectifier that errs; also its cap height."""
         rng = self._rng
         high, wide = canvas.shape
         scale = plate_w / wide
@@ -208,7 +219,8 @@ class PlateRenderer:
             canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.38 / scale), np.uint8)
         pad_x, pad_y = round(0.3 * high) + 2, round(0.4 * high) + 2
         around = float(rng.uniform(0, 1)) ** 1.3 * 230
-        scene = cv2.copyMakeBorder(canvas, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_CONSTANT, value=around)
+        border = (pad_y, pad_y, pad_x, pad_x)
+        scene = np.asarray(cv2.copyMakeBorder(canvas, *border, cv2.BORDER_CONSTANT, value=around), np.uint8)
         self._frame(scene, pad_x, pad_y)
         base = float(rng.random()) ** 1.4 * 0.2
         margins = base + rng.normal(0, 0.018, 4)
@@ -229,7 +241,7 @@ class PlateRenderer:
         quad[2:, 0] -= lean * plate_h / 2
         quad[[0, 3], 1] -= tilt * plate_h
         quad[[1, 2], 1] += tilt * plate_h
-        corners = np.array([[0, 0], [wide, 0], [wide, high], [0, high]]) + (pad_x, pad_y)
+        corners = np.array([[0, 0], [wide, 0], [wide, high], [0, high]]) + np.array((pad_x, pad_y))
         # corners are pixel edges, warpPerspective counts from pixel centres
         way = cv2.getPerspectiveTransform((corners - 0.5).astype(np.float32), (quad - 0.5).astype(np.float32))
         seen = cv2.warpPerspective(scene, way, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -243,13 +255,24 @@ class PlateRenderer:
         pick = rng.random(4)
         if pick[0] < 0.35:  # bumper edges
             y = int(rng.random() * pad_y) if pick[1] < 0.5 else h - 1 - int(rng.random() * pad_y)
-            cv2.line(scene, (0, y), (w, y + int(rng.normal(0, 2))), float(rng.uniform(0, 255)), max(1, int(rng.random() * 0.15 * high)))
+            cv2.line(
+                scene,
+                (0, y),
+                (w, y + int(rng.normal(0, 2))),
+                float(rng.uniform(0, 255)),
+                max(1, int(rng.random() * 0.15 * high)),
+            )
         if pick[2] < 0.45:
             level = float(rng.uniform(0, 70) if rng.random() < 0.75 else rng.uniform(120, 230))
             thick = max(1, round(high * float(rng.uniform(0.02, 0.1))))
             foot = round(high * float(rng.uniform(0.08, 0.2))) if pick[3] < 0.55 else thick
             x0, x1, y0, y1 = pad_x - thick, w - pad_x + thick, pad_y - thick, h - pad_y
-            for a, b, c, d in ((y0, pad_y, x0, x1), (y1, y1 + foot, x0, x1), (y0, y1, x0, pad_x), (y0, y1, w - pad_x, x1)):
+            for a, b, c, d in (
+                (y0, pad_y, x0, x1),
+                (y1, y1 + foot, x0, x1),
+                (y0, y1, x0, pad_x),
+                (y0, y1, w - pad_x, x1),
+            ):
                 scene[max(0, a) : max(0, b), max(0, c) : max(0, d)] = level
             if foot > thick and foot >= 4:
                 words = self._dealer(foot, w - 2 * pad_x)
@@ -292,7 +315,16 @@ class PlateRenderer:
             size = min(size, 0.3 * high * scale / 22)
             (tw, _), _ = cv2.getTextSize(letters, cv2.FONT_HERSHEY_DUPLEX, size, 2)
             place = (int(centre[0] - tw / 2), int(high * scale * 0.88))
-            cv2.putText(img, letters, place, cv2.FONT_HERSHEY_DUPLEX, size, (240, 240, 240), max(1, int(size * 1.6)), cv2.LINE_AA)
+            cv2.putText(
+                img,
+                letters,
+                place,
+                cv2.FONT_HERSHEY_DUPLEX,
+                size,
+                (240, 240, 240),
+                max(1, int(size * 1.6)),
+                cv2.LINE_AA,
+            )
             small = cv2.resize(img, (wide, high), interpolation=cv2.INTER_AREA)
             bank.append(np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) if gray else small, np.uint8))
         return bank[int(rng.random() * len(bank))]
@@ -312,7 +344,14 @@ class PlateRenderer:
                 cv2.circle(canvas, centre, max(1, round(size * 0.6)), inner, max(1, size // 4), cv2.LINE_AA)
             for _ in range(int(pick[2] * 4)):
                 a, b = (rng.normal(0, 0.35, (2, 2)) * size).astype(int)
-                cv2.line(canvas, (centre[0] + a[0], centre[1] + a[1]), (centre[0] + b[0], centre[1] + b[1]), inner, max(1, size // 5), cv2.LINE_AA)
+                cv2.line(
+                    canvas,
+                    (centre[0] + a[0], centre[1] + a[1]),
+                    (centre[0] + b[0], centre[1] + b[1]),
+                    inner,
+                    max(1, size // 5),
+                    cv2.LINE_AA,
+                )
 
     def _screws(self, canvas: npt.NDArray[np.uint8], gray: bool) -> None:
         rng = self._rng
