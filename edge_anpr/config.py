@@ -24,7 +24,7 @@ MAX_DEPTH = 16
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing wrong in a file: where (``line`` 1-based, 0 when unknown; ``key`` like ``mqtt.port``) and what to do."""
+    """One thing wrong: where (``line`` from 1, 0 when unknown; ``key`` like ``mqtt.port``) and what to do."""
 
     line: int
     key: str
@@ -107,7 +107,6 @@ class V4l2Camera(_Camera):
     width: int = Field(default=1280, ge=160, le=7680)
     height: int = Field(default=720, ge=120, le=4320)
     fps: int = Field(default=15, ge=1, le=240)
-    stall_s: float = Field(default=10.0, ge=1, le=300)
 
 
 Camera = ClipCamera | FolderCamera | RtspCamera | V4l2Camera
@@ -230,6 +229,7 @@ def _compose(path: Path, text: str) -> yaml.Node:
     depth = documents = 0
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            assert event.start_mark is not None
             line = event.start_mark.line + 1
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
@@ -264,15 +264,19 @@ def _plain(node: yaml.Node, key: str, mistakes: list[Mistake]) -> Any:
             name = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
             path = f"{key}.{name}" if key else name
             if name in values:
-                mistakes.append(Mistake(key_node.start_mark.line + 1, path, "stands here a second time; keep one of the two"))
+                mistakes.append(
+                    Mistake(key_node.start_mark.line + 1, path, "stands here a second time; keep one of the two")
+                )
                 continue
             values[name] = _plain(value_node, path, mistakes)
         return values
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, f"{key}[{index}]", mistakes) for index, item in enumerate(node.value)]
-    text: str = node.value
-    if not isinstance(node, yaml.ScalarNode) or node.style is not None:
-        return text
+    quoted = isinstance(node, yaml.ScalarNode) and node.style is not None
+    return str(node.value) if quoted else _scalar(str(node.value))
+
+
+def _scalar(text: str) -> bool | int | float | str | None:
     if text in ("true", "false"):
         return text == "true"
     if text in ("", "null", "~"):
@@ -285,7 +289,8 @@ def _plain(node: yaml.Node, key: str, mistakes: list[Mistake]) -> Any:
 
 
 def _explain(root: yaml.Node, error: dict[str, Any]) -> Mistake:
-    node, line, path, model = root, 1, [], Config
+    node, line = root, 1
+    path: list[str] = []
     for part in error["loc"]:
         child = None
         if isinstance(node, yaml.MappingNode):
@@ -319,7 +324,11 @@ def _advice(error: dict[str, Any], path: list[str]) -> str:
     kind = str(error["type"])
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(path[-1], _siblings(path[:-1]), 1)
-        return f"is unknown here; did you mean '{near[0]}'?" if near else f"is unknown here; known: {', '.join(_siblings(path[:-1]))}"
+        return (
+            f"is unknown here; did you mean '{near[0]}'?"
+            if near
+            else f"is unknown here; known: {', '.join(_siblings(path[:-1]))}"
+        )
     if kind == "value_error":
         return str(error["ctx"]["error"])
     if kind == "literal_error":
@@ -333,7 +342,16 @@ def _siblings(path: list[str]) -> list[str]:
     if path == ["camera"]:
         kinds: tuple[type[_Strict], ...] = (ClipCamera, FolderCamera, RtspCamera, V4l2Camera)
     else:
-        names = {"unit": Unit, "models": Models, "watchlist": Watchlist, "privacy": Privacy, "delivery": Delivery, "mqtt": Mqtt, "health": Health, "mqtt.tls": Tls}
+        names: dict[str, type[_Strict]] = {
+            "unit": Unit,
+            "models": Models,
+            "watchlist": Watchlist,
+            "privacy": Privacy,
+            "delivery": Delivery,
+            "mqtt": Mqtt,
+            "health": Health,
+            "mqtt.tls": Tls,
+        }
         kinds = (names[".".join(path)],) if ".".join(path) in names else ()
     return list(dict.fromkeys(name for kind in kinds for name in kind.model_fields))
 

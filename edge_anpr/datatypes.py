@@ -7,6 +7,7 @@ only points at them, and its ``repr`` tells shapes, never content.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 import numpy as np
@@ -17,7 +18,7 @@ Gray = NDArray[np.uint8]
 Colour = NDArray[np.uint8]
 """Blue, green, red, uint8, shape (height, width, 3)."""
 Corners = NDArray[np.float32]
-"""Four corners in pixels, float32, shape (4, 2): top left, top right, bottom right, bottom left of the plate as read."""
+"""Corners in pixels, float32, shape (4, 2): top left, top right, bottom right, bottom left of the plate as read."""
 Posteriors = NDArray[np.float32]
 """Probabilities over an alphabet, float32, shape (positions, classes)."""
 
@@ -118,11 +119,13 @@ class PlateReading:
 class PlateRead:
     """What a passage's readings say together.
 
-    ``classes`` (uint8, one class per character) is the wipeable form of the text: see ``plates.text``.
-    ``frames`` readings took part, ``agree`` of them say exactly this by themselves.
+    ``classes`` (uint8, one class per character) is the wipeable form of the text: see ``plates.text``; ``posteriors``
+    (characters, 36) is what they were decided from. ``frames`` readings took part, ``agree`` of them say this by
+    themselves.
     """
 
     classes: NDArray[np.uint8] = field(repr=False)
+    posteriors: Posteriors = field(repr=False)
     char_confidence: NDArray[np.float32] = field(repr=False)
     country: str | None
     layout: str | None
@@ -150,10 +153,11 @@ class Match:
     listed: str = field(repr=False)
     entry: int
     reason: str
+    expires: datetime
 
 
 class Phase(StrEnum):
-    """A hit is sent when two frames agree (``first``), and completed (``final``) or taken back when the passage ends."""
+    """A hit is sent when two frames agree (``first``), completed (``final``) or taken back when the passage ends."""
 
     FIRST = "first"
     FINAL = "final"

@@ -1,0 +1,60 @@
+# The two commands of a newcomer are `make run` and `make test`. `make help` lists all.
+PYTHON ?= python3
+VENV   ?= .venv
+DATA   ?= ../shared/data
+BIN    := $(VENV)/bin
+SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300
+
+.PHONY: help run test check format evaluate train demo clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.demo ## the demo, or your own unit: make run CONFIG=unit.yaml
+	@$(BIN)/edge-anpr run $(if $(CONFIG),-c $(CONFIG),--demo)
+
+test: $(VENV)/.dev ## all tests; installs mosquitto from Debian when it is missing
+	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || { $(APT) update -qq && $(APT) install -y -qq mosquitto; }
+	@$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/.dev ## format, lint with the import rule, strict types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev ## let ruff put the code into shape
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix-only .
+
+evaluate: $(VENV)/.dev ## measure the models on labelled material: make evaluate DATA=folder
+	@$(BIN)/python models/training/evaluate.py $(DATA) --json models/training/evaluation.json
+
+train: $(VENV)/.train ## train both models anew or go on (hours): make train DATA=folder
+	@$(BIN)/python -c "print('see models/training/README.md')"
+
+demo: $(VENV)/.dev ## make the demo's clip anew: make demo DATA=folder
+	@$(BIN)/python models/training/demo_clip.py --data $(DATA) --out edge_anpr/demo/clip.avi
+
+clean: ## remove the venv and what tools left behind
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+# Debian splits venv off; ask for it by name instead of failing halfway.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "edge-anpr needs Python 3.11 or newer; set PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "installing python3-venv"; $(APT) update -qq && $(APT) install -y -qq python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --progress-bar on --quiet -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet -e '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.train: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet -e '.[dev,train]'
+	@touch $@ $(VENV)/.dev

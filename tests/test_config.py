@@ -1,0 +1,146 @@
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge_anpr import config
+from edge_anpr.config import ConfigError, load
+
+Write = Callable[[str | bytes], Path]
+
+GOOD = """
+unit: {org: town, site: bridge, id: pole-07}
+camera: {source: clip, path: clip.mp4}
+watchlist: {path: list.json, allow_unsigned: true}
+"""
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Write:
+    def write(text: str | bytes) -> Path:
+        path = tmp_path / "unit.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def mistakes(path: Path) -> list[tuple[int, str]]:
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    return [(mistake.line, mistake.key) for mistake in caught.value.mistakes]
+
+
+def test_defaults_are_filled_in_and_paths_are_taken_from_the_files_folder(written: Write) -> None:
+    path = written(GOOD)
+    unit = load(path)
+    assert unit.topic == "anpr/v1/town/bridge/pole-07"
+    assert isinstance(unit.camera, config.ClipCamera)
+    assert unit.camera.path == path.parent / "clip.mp4"
+    assert unit.health.interval_s == 30.0
+    assert "epoch_minutes: 15" in config.effective(unit)
+
+
+def test_the_example_is_valid() -> None:
+    example = Path(__file__).parent.parent / "config.example.yaml"
+    assert load(example).unit.id == "pole-07"
+
+
+def test_every_mistake_is_named_at_once_with_line_and_key(written: Write) -> None:
+    path = written(
+        "unit: {org: town, site: bridge, id: Pole_7}\n"
+        "camera:\n"
+        "  source: clip\n"
+        "  paht: clip.mp4\n"
+        "mqtt:\n"
+        "  port: '1883'\n"
+        "  tls: {ca: ca.pem, cert: x}\n"
+        "delivery: true\n"
+        "colour: red\n"
+    )
+    assert mistakes(path) == [
+        (1, "unit.id"),
+        (1, "watchlist"),
+        (2, "camera.path"),
+        (4, "camera.paht"),
+        (6, "mqtt.port"),
+        (7, "mqtt.tls.cert"),
+        (8, "delivery"),
+        (9, "colour"),
+    ]
+
+
+def test_a_misspelt_key_is_answered_with_the_right_one(written: Write) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'interval_s'"):
+        load(written(GOOD + "health: {intervall_s: 3}\n"))
+
+
+@pytest.mark.parametrize(
+    ("scalar", "read_as"),
+    [
+        ("no", "no"),
+        ("12e345", "12e345"),
+        ("12:34:56", "12:34:56"),
+        ("2001-01-01", "2001-01-01"),
+        ("0123", "0123"),
+    ],
+)
+def test_scalars_that_yaml_1_1_turns_into_something_else_stay_text(written: Write, scalar: str, read_as: str) -> None:
+    text = GOOD + f"mqtt: {{username: {scalar}}}\n"
+    assert load(written(text)).mqtt.username == read_as
+
+
+@pytest.mark.parametrize("scalar", ["yes", "on", "NO", "True"])
+def test_only_true_and_false_are_truth_values(written: Write, scalar: str) -> None:
+    assert mistakes(written(GOOD.replace("allow_unsigned: true", f"allow_unsigned: {scalar}"))) == [
+        (4, "watchlist.allow_unsigned")
+    ]
+
+
+def test_an_octal_looking_number_is_no_number(written: Write) -> None:
+    assert mistakes(written(GOOD + "mqtt: {port: 01883}\n")) == [(5, "mqtt.port")]
+
+
+def test_a_key_that_stands_twice_is_refused_at_the_second_place(written: Write) -> None:
+    assert mistakes(written(GOOD + "health:\n  interval_s: 1.0\n  interval_s: 2.0\n")) == [(7, "health.interval_s")]
+
+
+def test_an_alias_bomb_is_refused_before_it_is_built(written: Write) -> None:
+    bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    )
+    begin = time.perf_counter()
+    assert mistakes(written(bomb))[0][0] == 1
+    assert time.perf_counter() - begin < 2
+
+
+def test_deep_brackets_are_refused_without_recursion(written: Write) -> None:
+    assert mistakes(written("a: " + "[" * 20_000)) == [(1, "")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"just words",
+        b"- a\n- b\n",
+        b"a: [",
+        b"a: !!python/object:os.system x",
+        b"\xff\xfe",
+        b"a: 1\n---\nb: 2\n",
+    ],
+)
+def test_what_is_no_config_gives_one_error(written: Write, text: bytes) -> None:
+    assert mistakes(written(text))
+
+
+def test_a_file_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="name the file with -c"):
+        load(tmp_path / "none.yaml")
+
+
+def test_a_password_in_the_camera_url_is_not_shown(written: Write) -> None:
+    unit = load(written(GOOD.replace("source: clip, path: clip.mp4", "source: rtsp, url: 'rtsp://me:secret@cam/1'")))
+    assert "secret" not in config.effective(unit)
+    assert "secret" not in repr(unit)
