@@ -1,0 +1,46 @@
+"""The characters of a plate: classes (uint8, wipeable) inside the unit, text only where a plate may be seen.
+
+A Python ``str`` cannot be overwritten. So the daemon handles a plate as an array of classes and makes a ``str`` of
+it only for a hit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SEPARATORS = " -·."
+_ASCII = np.frombuffer(ALPHABET.encode(), np.uint8)
+_CLASS_OF = {character: index for index, character in enumerate(ALPHABET)}
+
+
+def canonical(text: str) -> str:
+    """A plate as people write it (any case, separators) in the unit's alphabet, A-Z and 0-9.
+
+    Raises ValueError, without the text in it, when another character stands in it or fewer than 2 or more than 12
+    are left.
+    """
+    plain = "".join(character for character in text.upper() if character not in SEPARATORS)
+    if any(character not in _CLASS_OF for character in plain):
+        raise ValueError("a plate is written with A-Z and 0-9, and may hold spaces, dashes and dots")
+    if not 2 <= len(plain) <= 12:
+        raise ValueError("a plate has 2 to 12 characters")
+    return plain
+
+
+def encode(text: str) -> NDArray[np.uint8]:
+    """Classes of a canonical text, uint8, shape (characters,)."""
+    return np.array([_CLASS_OF[character] for character in text], np.uint8)
+
+
+def ascii_into(classes: NDArray[np.uint8], buffer: bytearray) -> memoryview:
+    """Write the characters into ``buffer`` (at least as long) and return the view of them; the caller wipes it."""
+    view = memoryview(buffer)[: len(classes)]
+    np.take(_ASCII, classes, out=np.frombuffer(view, np.uint8))
+    return view
+
+
+def reveal(classes: NDArray[np.uint8]) -> str:
+    """The plate as text. For a hit, or for material somebody already has; never for a plate that is to be forgotten."""
+    return "".join(ALPHABET[index] for index in classes)
