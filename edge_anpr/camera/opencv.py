@@ -1,0 +1,73 @@
+"""What clip, RTSP and V4L2 share: OpenCV's VideoCapture, read into buffers that go round and are overwritten."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from edge_anpr.datatypes import Colour, Frame, Gray, Unusable
+
+
+class SourceLost(Exception):
+    """A live source gave no frame; it may come back, so the caller opens it again."""
+
+
+class SourceUnusable(Unusable):
+    """A source that no waiting will mend."""
+
+
+@dataclass(slots=True)
+class _Buffers:
+    colour: Colour = field(repr=False)
+    luma: Gray = field(repr=False)
+
+
+class Capture:
+    """Frames of an opened VideoCapture. ``frames_per_second`` is what the source says, 0 when it says nothing."""
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+        self._free: deque[_Buffers] = deque()
+        self._index = 0
+        rate = float(capture.get(cv2.CAP_PROP_FPS))
+        self.frames_per_second = rate if 0 < rate <= 1000 else 0.0
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.frame_count = max(count, 0)
+
+    def skip(self) -> bool:
+        """Pass over one frame without decoding it into a picture; False at the end."""
+        self._index += 1
+        return bool(self._capture.grab())
+
+    def read(self, captured_ns: int | None = None) -> Frame | None:
+        """The next frame, or None when there is none. Without a time given, it is stamped as it arrives (monotonic)."""
+        if not self._capture.grab():
+            return None
+        stamp = time.monotonic_ns() if captured_ns is None else captured_ns
+        buffers = self._free.pop() if self._free else None
+        ok, picture = self._capture.retrieve(buffers.colour) if buffers else self._capture.retrieve()
+        if not ok:
+            return None
+        colour = np.asarray(picture, np.uint8)
+        if buffers is None or colour is not buffers.colour:  # none was free, or the source changed its size
+            buffers = _Buffers(colour, np.empty(colour.shape[:2], np.uint8))
+        cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY, dst=buffers.luma)
+        frame = Frame(self._index, stamp, buffers.luma, buffers.luma, colour)
+        self._index += 1
+        return frame
+
+    def recycle(self, frame: Frame) -> None:
+        """Overwrite a frame's pixels and take its buffers back for a later one."""
+        frame.luma.fill(0)
+        if frame.colour is not None:
+            frame.colour.fill(0)
+            self._free.append(_Buffers(frame.colour, frame.luma))
+
+    def close(self) -> None:
+        """Let the source go."""
+        self._capture.release()
+        self._free.clear()

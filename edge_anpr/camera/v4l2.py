@@ -1,0 +1,44 @@
+"""A USB or CSI camera behind Video4Linux."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+
+from edge_anpr.camera.opencv import Capture, SourceLost
+from edge_anpr.datatypes import Frame
+
+
+class V4l2Camera:
+    """A local camera; ``read`` raises SourceLost when it gives no frame (OpenCV waits 10 s for one)."""
+
+    def __init__(self, device: Path, width: int, height: int, frames_per_second: int) -> None:
+        if not device.exists():
+            raise SourceLost(f"{device}: no such camera; plug it in, or set camera.device (v4l2-ctl --list-devices)")
+        if not os.access(device, os.R_OK | os.W_OK):
+            raise SourceLost(f"{device}: permission denied; add this user to the group 'video'")
+        opened = cv2.VideoCapture(str(device), cv2.CAP_V4L2)
+        if not opened.isOpened():
+            raise SourceLost(f"{device}: is busy or no camera; stop what uses it (fuser -v {device})")
+        opened.set(cv2.CAP_PROP_FRAME_WIDTH, width)
+        opened.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
+        opened.set(cv2.CAP_PROP_FPS, frames_per_second)
+        opened.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        self._capture, self._device = Capture(opened), device
+
+    def read(self) -> Frame:
+        """The next frame."""
+        frame = self._capture.read()
+        if frame is None:
+            raise SourceLost(f"{self._device}: gave no frame; check the cable")
+        return frame
+
+    def recycle(self, frame: Frame) -> None:
+        """Overwrite a frame's pixels and take its buffers back."""
+        self._capture.recycle(frame)
+
+    def close(self) -> None:
+        """Let the device go."""
+        self._capture.close()

@@ -1,0 +1,80 @@
+"""Plates followed from frame to frame: one track is one vehicle's passage.
+
+A roadside picture holds a handful of plates, far from each other compared with their own size. Taking the nearest
+pairs first gives what an optimal assignment gives there, without the linear algebra package that has one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from edge_anpr.datatypes import PlateDetection, Track
+
+# In plate widths: how far from where it was expected a plate may turn up; a new track has no expectation yet.
+REACH = 0.8
+FIRST_REACH = 1.6
+MOST_GROWTH = 1.7
+VELOCITY_MEMORY = 0.5
+
+
+class Tracker:
+    """Assigns detections to tracks. ``max_gap_ns``: a plate unseen for longer has left, monotonic nanoseconds."""
+
+    def __init__(self, max_gap_ns: int) -> None:
+        self._max_gap_ns = max_gap_ns
+        self._tracks: list[Track] = []
+        self._count = 0
+
+    def update(self, detections: list[PlateDetection], frame: int, now_ns: int) -> tuple[list[Track], list[Track]]:
+        """The track of each detection, in their order, and the tracks that have ended."""
+        ended = [track for track in self._tracks if now_ns - track.last_ns > self._max_gap_ns]
+        alive = [track for track in self._tracks if now_ns - track.last_ns <= self._max_gap_ns]
+        pairs = sorted(
+            (distance, index, number)
+            for index, detection in enumerate(detections)
+            for number, track in enumerate(alive)
+            if (distance := _distance(track, detection, now_ns)) is not None
+        )
+        assigned: dict[int, Track] = {}
+        taken: set[int] = set()
+        for _, index, number in pairs:
+            if index not in assigned and number not in taken:
+                taken.add(number)
+                assigned[index] = _follow(alive[number], detections[index], frame, now_ns)
+        for index, detection in enumerate(detections):
+            if index not in assigned:
+                self._count += 1
+                assigned[index] = Track(self._count, frame, frame, now_ns, 1, detection)
+        here = [assigned[index] for index in range(len(detections))]
+        self._tracks = here + [track for number, track in enumerate(alive) if number not in taken]
+        return here, ended
+
+    def finish(self) -> list[Track]:
+        """End all tracks and give them back: the source has ended, or its next picture shows something else."""
+        ended, self._tracks = self._tracks, []
+        return ended
+
+
+def _distance(track: Track, detection: PlateDetection, now_ns: int) -> float | None:
+    """From where the plate is expected, in plate widths; None when it cannot be the same plate."""
+    last = track.detection
+    growth = detection.box.width / max(last.box.width, 1.0)
+    if not 1 / MOST_GROWTH <= growth <= MOST_GROWTH:
+        return None
+    seconds = (now_ns - track.last_ns) / 1e9
+    x, y = last.box.centre
+    expected = x + track.velocity_px_s[0] * seconds, y + track.velocity_px_s[1] * seconds
+    distance = math.dist(expected, detection.box.centre) / max(last.box.width, detection.box.width)
+    return distance if distance <= (REACH if track.frames > 1 else FIRST_REACH) else None
+
+
+def _follow(track: Track, detection: PlateDetection, frame: int, now_ns: int) -> Track:
+    seconds = max((now_ns - track.last_ns) / 1e9, 1e-3)
+    moved = [(new - old) / seconds for new, old in zip(detection.box.centre, track.detection.box.centre, strict=True)]
+    memory = VELOCITY_MEMORY if track.frames > 1 else 0.0
+    velocity = [memory * old + (1 - memory) * new for old, new in zip(track.velocity_px_s, moved, strict=True)]
+    return replace(
+        track, last_frame=frame, last_ns=now_ns, frames=track.frames + 1, detection=detection,
+        velocity_px_s=(velocity[0], velocity[1]),
+    )  # fmt: skip

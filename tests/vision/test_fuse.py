@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from edge_anpr.datatypes import PlateReading
+from edge_anpr.plates.text import ALPHABET, reveal
+from edge_anpr.vision.fuse import MOST_READINGS, Passage, forget_read
+
+
+def reading(text: str, sure: float = 0.95, width_px: float = 120.0) -> PlateReading:
+    posteriors = np.full((len(text), 36), (1 - sure) / 35, np.float32)
+    for position, character in enumerate(text):
+        posteriors[position, ALPHABET.index(character)] = sure
+    return PlateReading(posteriors, width_px, 1)
+
+
+def fused(*readings: PlateReading) -> tuple[str, int, int]:
+    passage = Passage()
+    for item in readings:
+        passage.add(item)
+    read = passage.fuse()
+    assert read is not None
+    return reveal(read.classes), read.frames, read.agree
+
+
+def test_most_frames_win_and_those_that_say_the_same_are_counted() -> None:
+    assert fused(reading("DB01DB"), reading("DB01D8", 0.5), reading("DB01DB")) == ("DB01DB", 3, 2)
+
+
+def test_a_cut_reading_does_not_change_the_length() -> None:
+    assert fused(reading("DB01DB"), reading("B01DB"), reading("DB01DB")) == ("DB01DB", 3, 2)
+
+
+def test_a_sharp_near_frame_outweighs_far_ones() -> None:
+    assert fused(reading("DB01D8", 0.6, 30), reading("DB01D8", 0.6, 30), reading("DB01DB", 0.97, 150))[0] == "DB01DB"
+
+
+def test_o_and_0_are_no_disagreement() -> None:
+    assert fused(reading("2DBF01"), reading("2DBFO1"))[2] == 2
+
+
+def test_nothing_read_gives_nothing() -> None:
+    passage = Passage()
+    assert passage.fuse() is None
+    passage.add(PlateReading(np.zeros((0, 36), np.float32), 100, 1))
+    assert passage.fuse() is None
+
+
+def test_a_parked_car_does_not_fill_the_memory_and_its_best_frames_stay() -> None:
+    passage = Passage()
+    passage.add(reading("DB01DB", 0.99))
+    for _ in range(3 * MOST_READINGS):
+        passage.add(reading("DB01D8", 0.3))
+    assert len(passage._voices) == MOST_READINGS
+    assert any(voice.posteriors.max() > 0.98 for voice in passage._voices)
+
+
+def test_forgetting_overwrites_the_very_buffers() -> None:
+    passage, item = Passage(), reading("DB01DB")
+    passage.add(item)
+    read = passage.fuse()
+    assert read is not None
+    passage.forget()
+    assert not item.posteriors.any()
+    forget_read(read)
+    assert not read.classes.any()
+    assert not read.posteriors.any()
+    assert not read.char_confidence.any()
+
+
+@pytest.mark.parametrize("value", [reading("DB01DB")])
+def test_repr_tells_no_plate(value: PlateReading) -> None:
+    passage = Passage()
+    passage.add(value)
+    for thing in (value, passage.fuse(), passage._voices[0], passage):
+        assert "posteriors" not in repr(thing)
+        assert "classes" not in repr(thing)
+        assert "0.95" not in repr(thing).replace("confidence=0.95", "")

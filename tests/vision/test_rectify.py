@@ -1,0 +1,49 @@
+import cv2
+import numpy as np
+import pytest
+
+from edge_anpr.datatypes import Box, PlateDetection
+from edge_anpr.vision.rectify import MARGIN, rectify, row_counts
+
+
+def plate(quad: list[list[float]]) -> PlateDetection:
+    corners = np.array(quad, np.float32)
+    return PlateDetection(Box(*map(float, cv2.boundingRect(corners))), corners, 1.0)
+
+
+def test_a_tilted_plate_lies_flat_and_fills_the_crop_but_for_the_margin() -> None:
+    quad = np.array([[60, 80], [250, 40], [255, 85], [65, 125]], np.float32)
+    picture = np.zeros((200, 320), np.uint8)
+    halves = np.array([[quad[0], (quad[0] + quad[1]) / 2, (quad[2] + quad[3]) / 2, quad[3]]])
+    cv2.fillConvexPoly(picture, quad.astype(np.int32), 100)
+    cv2.fillConvexPoly(picture, halves[0].astype(np.int32), 200)
+    out = np.zeros((32, 128), np.uint8)
+    rectify(picture, quad, 1, out)
+    assert out[8:24, 10:58].mean() == pytest.approx(200, abs=4)
+    assert out[8:24, 70:118].mean() == pytest.approx(100, abs=4)
+    rim = round(128 * MARGIN / (1 + 2 * MARGIN))
+    assert out[:, : rim - 2].mean() < 20
+    assert out[16, rim + 2] > 150
+
+
+def test_the_lower_row_stands_right_of_the_upper() -> None:
+    picture = np.zeros((200, 200), np.uint8)
+    picture[50:90, 50:150], picture[90:130, 50:150] = 200, 90
+    out = np.zeros((32, 128), np.uint8)
+    rectify(picture, np.array([[50, 50], [150, 50], [150, 130], [50, 130]], np.float32), 2, out)
+    assert out[10:28, 10:55].mean() == pytest.approx(200, abs=5)
+    assert out[4:22, 74:118].mean() == pytest.approx(90, abs=5)
+
+
+def test_a_large_plate_keeps_its_thin_strokes() -> None:
+    picture = np.full((400, 1200), 255, np.uint8)
+    picture[:, 5::10] = 0  # one dark column in ten: skipping pixels would lose most of them or show them all
+    out = np.zeros((32, 128), np.uint8)
+    rectify(picture, np.array([[50, 50], [1150, 50], [1150, 350], [50, 350]], np.float32), 1, out)
+    assert 215 < out.mean() < 240
+    assert out.std() < 25
+
+
+@pytest.mark.parametrize(("height", "rows"), [(40, (1,)), (100, (1, 2)), (150, (2,))])
+def test_the_shape_says_how_many_rows(height: float, rows: tuple[int, ...]) -> None:
+    assert row_counts(plate([[0, 0], [200, 0], [200, height], [0, height]])) == rows
