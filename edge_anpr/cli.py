@@ -1,0 +1,148 @@
+"""The command line. Everything heavy is imported by the command that needs it: a daemon loads no table printer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+
+import edge_anpr
+from edge_anpr.datatypes import Unusable
+
+EXIT_USAGE = 2
+EXIT_UNREADABLE = 3
+
+_config_option = click.option(
+    "-c",
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help="The unit's YAML file; start from config.example.yaml.",
+)
+
+
+class _Commands(click.Group):
+    """Turns what a person must mend into one clear line and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Unusable as error:
+            for line in str(error).splitlines():
+                click.echo(f"edge-anpr: {line}", err=True)
+            sys.exit(EXIT_USAGE)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(edge_anpr.__version__, prog_name="edge-anpr")
+def main() -> None:
+    r"""Read number plates on the roadside unit, report those on the list, forget the rest.
+
+    \b
+    Try it:      edge-anpr run --demo
+    Your unit:   edge-anpr check -c unit.yaml && edge-anpr run -c unit.yaml
+    Your clips:  edge-anpr read clip.mp4 pictures/ --no-frames
+    """
+
+
+@main.command()
+@_config_option
+def check(config_path: Path | None) -> None:
+    """Check a config and print the values in force, defaults filled in.
+
+    Every mistake is named at once, with its line and key. Exit code 2 when there is any.
+    """
+    from edge_anpr import config
+
+    click.echo(config.effective(config.load(_named(config_path))), nl=False)
+
+
+@main.command()
+@_config_option
+@click.option("--demo", is_flag=True, help="The clip, list and broker that come with the package.")
+def run(config_path: Path | None, demo: bool) -> None:
+    """Run a whole unit on this machine and print its hits and heartbeats as they arrive.
+
+    Starts the recogniser and the publisher as two processes, and an embedded MQTT 5 broker unless the config names
+    one. Ctrl-C ends all of them. On a pole, systemd runs `recognise` and `publish` instead.
+    """
+    from edge_anpr.demo import prepared
+    from edge_anpr.tools.terminal import HitPrinter
+    from edge_anpr.unit import journal, supervisor
+
+    if demo == (config_path is not None):
+        raise click.UsageError("name a config with -c FILE, or say --demo")
+    from edge_anpr import config
+
+    journal.begin("supervisor")
+    with prepared() if demo else nullcontext(_named(config_path)) as path:
+        sys.exit(supervisor.run(path, config.load(path), HitPrinter()))
+
+
+@main.command()
+@_config_option
+def recognise(config_path: Path | None) -> None:
+    """Run the recogniser: camera, models and list in, hits into the outbox. It uses no network."""
+    from edge_anpr import config
+    from edge_anpr.unit import journal, recogniser
+
+    journal.begin("recogniser")
+    sys.exit(recogniser.run(config.load(_named(config_path))))
+
+
+@main.command()
+@_config_option
+@click.option("--broker", metavar="HOST:PORT", help="Instead of the broker that the config names.")
+def publish(config_path: Path | None, broker: str | None) -> None:
+    """Run the publisher: hits from the outbox, and health, to the MQTT broker. It uses no camera."""
+    from edge_anpr import config
+    from edge_anpr.unit import journal, publisher
+
+    journal.begin("publisher")
+    address = None
+    if broker:
+        host, _, port = broker.rpartition(":")
+        if not host or not port.isdigit():
+            raise click.UsageError("--broker takes HOST:PORT")
+        address = host, int(port)
+    sys.exit(publisher.run(config.load(_named(config_path)), address))
+
+
+@main.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("--every", type=click.IntRange(min=1), default=1, help="Look at each N-th frame of a clip only.")
+@click.option("--no-frames", is_flag=True, help="Print passages only.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--out", type=click.File("w", lazy=False), default="-", help="Write to a file instead of stdout.")
+def read(sources: tuple[str, ...], every: int, no_frames: bool, threads: int, out: Any) -> None:
+    """Read plates in recorded clips, pictures or folders of pictures; print JSON Lines.
+
+    For measuring on material that somebody already has: it prints plates in clear, and refuses live cameras. A
+    folder's pictures are unrelated, and each plate in them is a passage of its own. Exit code 3 when a file could not
+    be read; it is named on stderr and the others are read.
+    """
+    from edge_anpr.tools import read as reading
+    from edge_anpr.tools.terminal import progress
+
+    jobs = reading.plan(sources)
+
+    def emit(line: dict[str, Any]) -> None:
+        out.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+    with progress(sum(job.frames for job in jobs), "reading") as step:
+        failed = reading.read(jobs, emit, every=every, with_frames=not no_frames, threads=threads, step=step)
+    for path in failed:
+        click.echo(f"edge-anpr: {path}: cannot be read to its end; it is damaged, or no picture or video", err=True)
+    if failed:
+        click.echo(f"edge-anpr: {len(failed)} of {len(jobs)} files could not be read", err=True)
+        sys.exit(EXIT_UNREADABLE)
+
+
+def _named(path: Path | None) -> Path:
+    if path is None:
+        raise click.UsageError("name the unit's config with -c FILE")
+    return path

@@ -1,0 +1,128 @@
+"""What becomes of a passage: a hit for the outbox, or a keyed token and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from edge_anpr.datatypes import Frame, Match, Phase, PlateRead, Track
+from edge_anpr.privacy.tokens import PassCounter
+from edge_anpr.unit import hit as hits
+from edge_anpr.unit.clock import quality
+from edge_anpr.unit.health import Counters
+from edge_anpr.unit.outbox import OutboxFull
+from edge_anpr.unit.pipeline import Pipeline, Seen, is_plate
+from edge_anpr.vision.fuse import forget_read
+from edge_anpr.watch.matcher import Matcher
+from edge_anpr.watch.watchlist import Watchlist
+
+log = logging.getLogger(__name__)
+
+
+class Decider:
+    """Matches passages and hands hits to ``append`` (hit id, phase, payload), which raises OutboxFull when it cannot.
+
+    A hit goes out as soon as two frames agree on a listed plate, and is completed or withdrawn under the same id
+    when the passage ends.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        matcher: Matcher,
+        passes: PassCounter,
+        counters: Counters,
+        *,
+        origin: hits.Origin,
+        watchlist: Watchlist,
+        append: Callable[[str, str, bytes], None],
+        with_evidence: bool,
+        stills: bool,
+        utc_of: Callable[[int], datetime],
+    ) -> None:
+        self._pipeline, self._matcher, self._passes, self._counters = pipeline, matcher, passes, counters
+        self._origin, self._watchlist, self._append = origin, watchlist, append
+        self._with_evidence, self._stills, self._utc_of = with_evidence, stills, utc_of
+        self._open: dict[int, hits.OpenHit] = {}
+        self._seq = 0
+        self._refusing = False
+
+    def take(self, frame: Frame, seen: Seen) -> None:
+        """Decide on what a frame showed, and on the passages that ended before it."""
+        for track in seen.ended:
+            self.end(track, frame.captured_ns)
+        for sighting in seen.sightings:
+            track = sighting.track
+            if track.number not in self._open:
+                self._try_first(frame, track)
+            hit = self._open.get(track.number)
+            if hit and self._with_evidence and sighting.detection.width_px > hit.best_width_px:
+                hit.evidence = hits.evidence(frame, sighting.detection)
+                hit.best_width_px = sighting.detection.width_px
+
+    def end(self, track: Track, now_ns: int) -> None:
+        """Settle a passage whose vehicle has left, and overwrite what was read of it."""
+        hit = self._open.pop(track.number, None)
+        read = self._pipeline.fuse(track)
+        try:
+            if read is None:
+                return
+            plate = is_plate(read, still=self._stills)
+            self._counters.passages += plate
+            match = self._matcher.match(read, datetime.now(UTC)) if plate else None
+            if hit and match and match.entry == hit.match.entry:
+                hit.match = match
+                self._send(hit, read, Phase.FINAL)
+                return
+            if hit:
+                self._send(hit, read, Phase.WITHDRAWN)
+            if match:
+                self._counters.hits += 1
+                self._send(self._new_hit(match, track.last_ns), read, Phase.FINAL)
+            elif plate:
+                self._passes.note(read.classes, now_ns)
+        finally:
+            if read is not None:
+                forget_read(read)
+            self._pipeline.forget(track)
+
+    def _try_first(self, frame: Frame, track: Track) -> None:
+        read = self._pipeline.fuse(track)
+        if read is None:
+            return
+        try:
+            if not is_plate(read):
+                return
+            match = self._matcher.match(read, datetime.now(UTC))
+            if match is None:
+                return
+            hit = self._open[track.number] = self._new_hit(match, frame.captured_ns)
+            if self._with_evidence:
+                hit.evidence = hits.evidence(frame, track.detection)
+                hit.best_width_px = track.detection.width_px
+            self._counters.hits += 1
+            self._send(hit, read, Phase.FIRST)
+        finally:
+            forget_read(read)
+
+    def _new_hit(self, match: Match, captured_ns: int) -> hits.OpenHit:
+        return hits.OpenHit(secrets.token_hex(16), match, self._utc_of(captured_ns))
+
+    def _send(self, hit: hits.OpenHit, read: PlateRead, phase: Phase) -> None:
+        self._seq += 1
+        body = hits.payload(
+            hit, read, phase, seq=self._seq, origin=self._origin, watchlist=self._watchlist, clock=quality()
+        )
+        try:
+            self._append(hit.hit_id, phase.value, body)
+        except OutboxFull as error:
+            self._counters.hits_refused += 1
+            if not self._refusing:
+                log.error("hits are being refused: %s", error)
+            self._refusing = True
+        else:
+            if self._refusing:
+                log.info("hits are being taken again")
+            self._refusing = False

@@ -1,0 +1,72 @@
+"""What the recogniser counts, and how it is told."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edge_anpr.unit.pipeline import Seen
+
+RECENT_FRAMES = 300
+STALLED_NS = 5_000_000_000
+
+
+@dataclass(slots=True)
+class Counters:
+    """Stage counters since the start. One thread writes each of them; the main thread reads."""
+
+    state: str = "starting"
+    frames: int = 0
+    detections: int = 0
+    readings: int = 0
+    passages: int = 0
+    hits: int = 0
+    hits_refused: int = 0
+    source_losses: int = 0
+    last_frame_ns: int = 0
+    _recent: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
+
+    def frame(self, seen: Seen, now_ns: int) -> None:
+        """Count one frame that was looked at, at ``now_ns`` (monotonic)."""
+        self.frames += 1
+        self.detections += len(seen.sightings)
+        self.readings += sum(len(sighting.reading.posteriors) > 0 for sighting in seen.sightings)
+        self.last_frame_ns = now_ns
+        self._recent.append((now_ns, seen.total_ms))
+
+    def tell(self, drops: int, distinct: int) -> bytes:
+        """The recogniser's part of the heartbeat, as JSON."""
+        now_ns = time.monotonic_ns()
+        recent = [(at, ms) for at, ms in list(self._recent) if now_ns - at < 10_000_000_000]
+        span_s = (recent[-1][0] - recent[0][0]) / 1e9 if len(recent) > 1 else 0.0
+        state = self.state
+        if state == "running" and now_ns - self.last_frame_ns > STALLED_NS:
+            state = "stalled"
+        body: dict[str, Any] = {
+            "state": state,
+            "fps": round((len(recent) - 1) / span_s, 1) if span_s else 0.0,
+            "frames": self.frames,
+            "drops": drops,
+            "detections": self.detections,
+            "readings": self.readings,
+            "passages": self.passages,
+            "hits": self.hits,
+            "hits_refused": self.hits_refused,
+            "source_losses": self.source_losses,
+            # Rounded to tens: how many different vehicles passed in this epoch, never which or exactly how many.
+            "distinct_about": round(distinct, -1),
+            "latency_ms": _percentiles([ms for _, ms in recent]),
+        }
+        return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _percentiles(values: list[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    middle, high = np.percentile(values, [50, 95])
+    return {"p50": round(float(middle), 2), "p95": round(float(high), 2)}

@@ -1,0 +1,112 @@
+"""A hit as it leaves the unit: schema ``anpr.hit/1`` (hit.schema.json beside this file is its contract)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_anpr.datatypes import Frame, Match, Phase, PlateDetection, PlateRead
+from edge_anpr.plates.text import reveal
+from edge_anpr.privacy.wipe import wipe
+from edge_anpr.unit.clock import ClockQuality, iso
+from edge_anpr.watch.watchlist import Watchlist
+
+SCHEMA = "anpr.hit/1"
+EVIDENCE_WIDTH_PX = 240
+EVIDENCE_QUALITY = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What is the same in every hit of one start of the recogniser."""
+
+    boot_id: str
+    camera: str
+    direction: str
+    detector_sha256: str
+    ocr_sha256: str
+
+
+@dataclass(slots=True)
+class OpenHit:
+    """A hit whose passage goes on. ``best_width_px`` is the widest plate its evidence was cut from."""
+
+    hit_id: str
+    match: Match
+    captured_at: datetime
+    evidence: bytes | None = field(default=None, repr=False)
+    best_width_px: float = 0.0
+
+
+def evidence(frame: Frame, detection: PlateDetection) -> bytes:
+    """The plate that was read and a little around it, as JPEG of at most some kilobytes."""
+    picture = frame.luma if frame.colour is None else frame.colour
+    box = detection.box
+    left, top = max(int(box.left - box.width * 0.15), 0), max(int(box.top - box.height * 0.3), 0)
+    right, bottom = int(box.left + box.width * 1.15) + 1, int(box.top + box.height * 1.3) + 1
+    crop = picture[top:bottom, left:right]
+    if crop.shape[1] > EVIDENCE_WIDTH_PX:
+        size = (EVIDENCE_WIDTH_PX, max(round(crop.shape[0] * EVIDENCE_WIDTH_PX / crop.shape[1]), 1))
+        crop = np.asarray(cv2.resize(crop, size, interpolation=cv2.INTER_AREA), np.uint8)
+    _, encoded = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, EVIDENCE_QUALITY])
+    jpeg = encoded.tobytes()
+    wipe(encoded)
+    return jpeg
+
+
+def payload(
+    hit: OpenHit,
+    read: PlateRead,
+    phase: Phase,
+    *,
+    seq: int,
+    origin: Origin,
+    watchlist: Watchlist,
+    clock: ClockQuality,
+) -> bytes:
+    """The hit as JSON, UTF-8."""
+    body: dict[str, Any] = {
+        "schema": SCHEMA,
+        "hit_id": hit.hit_id,
+        "phase": phase.value,
+        "seq": seq,
+        "boot_id": origin.boot_id,
+        "captured_at": iso(hit.captured_at),
+        "clock": {"sync": clock.sync, "error_ms": clock.error_ms},
+        "late": False,
+        "camera": origin.camera,
+        "direction": origin.direction,
+        "read": reveal(read.classes),
+        "country": read.country,
+        "layout": read.layout,
+        "char_confidence": [round(float(value), 3) for value in read.char_confidence],
+        "frames": read.frames,
+        "agree": read.agree,
+        "match": {
+            "class": hit.match.match_class.value,
+            "probability": None,
+            "listed": hit.match.listed,
+            "list_id": watchlist.list_id,
+            "list_version": watchlist.version,
+            "entry": hit.match.entry,
+            "reason": hit.match.reason,
+            "basis": watchlist.mandate.reference,
+            "expires": iso(hit.match.expires),
+        },
+        "verify": "visual",
+        "evidence": None
+        if hit.evidence is None
+        else {
+            "jpeg": base64.b64encode(hit.evidence).decode(),
+            "sha256": hashlib.sha256(hit.evidence).hexdigest(),
+        },
+        "model": {"detector": origin.detector_sha256, "ocr": origin.ocr_sha256},
+    }
+    return json.dumps(body, separators=(",", ":")).encode()

@@ -1,0 +1,295 @@
+"""The process that sees plates: camera, models and list in; hits into the outbox. It has no network.
+
+Threads: *capture* (camera → latest-frame box), *vision* (box → pipeline → decision → outbox), *main* (signals, health).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import cv2
+
+import edge_anpr
+from edge_anpr.camera.box import LatestFrame
+from edge_anpr.camera.files import Clip, Folder
+from edge_anpr.camera.opencv import SourceLost
+from edge_anpr.camera.rtsp import RtspCamera
+from edge_anpr.camera.v4l2 import V4l2Camera
+from edge_anpr.config import (
+    ClipCamera,
+    Config,
+    FolderCamera,
+)
+from edge_anpr.config import (
+    RtspCamera as RtspConfig,
+)
+from edge_anpr.config import (
+    V4l2Camera as V4l2Config,
+)
+from edge_anpr.datatypes import Frame, Unusable
+from edge_anpr.privacy.tokens import PassCounter
+from edge_anpr.unit.clock import utc_of
+from edge_anpr.unit.decide import Decider
+from edge_anpr.unit.health import Counters
+from edge_anpr.unit.hit import Origin
+from edge_anpr.unit.journal import told
+from edge_anpr.unit.outbox import Outbox
+from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Pipeline
+from edge_anpr.vision.detect import Detector
+from edge_anpr.vision.ocr import Reader
+from edge_anpr.vision.session import Network, shipped
+from edge_anpr.watch import watchlist as watchlists
+from edge_anpr.watch.matcher import Matcher
+
+log = logging.getLogger(__name__)
+
+Source = Clip | Folder | RtspCamera | V4l2Camera
+IDLE_NS = 1_000_000_000
+LONGEST_WAIT_S = 30.0
+
+
+def run(config: Config) -> int:
+    """Run until SIGTERM or SIGINT. Returns the exit code; raises Unusable for what a person must mend."""
+    # OpenCV starts a pool of threads for work that is smaller than waking them.
+    cv2.setNumThreads(config.models.threads)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    watchlist = watchlists.load(
+        config.watchlist.path,
+        config.unit.id,
+        allow_unsigned=config.watchlist.allow_unsigned,
+        now=datetime.now(UTC),
+    )
+    matcher = Matcher(watchlist.entries)
+    watchlist = replace(watchlist, entries=())  # from here on the list's plates exist as tokens only
+    models = config.models
+    networks = {
+        "detector": Network(
+            models.detector or shipped("detector"),
+            "detector",
+            "quad-s8",
+            provider=models.provider,
+            threads=models.threads,
+        ),
+        "ocr": Network(models.ocr or shipped("ocr"), "ocr", "ctc", provider=models.provider, threads=models.threads),
+    }
+    source = None if _is_live(config) else _open(config)  # a file that cannot be read is told before anything starts
+    outbox = Outbox(config.delivery.outbox, config.delivery.max_megabytes * 1_000_000)
+    boot_id = secrets.token_hex(8)
+    counters, box = Counters(), LatestFrame()
+    passes = PassCounter(config.privacy.epoch_minutes * 60_000_000_000)
+    pipeline = Pipeline(Detector(networks["detector"], DETECTION_THRESHOLD), Reader(networks["ocr"]))
+    decider = Decider(
+        pipeline,
+        matcher,
+        passes,
+        counters,
+        origin=Origin(
+            boot_id, config.camera.id, config.camera.direction,
+            networks["detector"].card.sha256, networks["ocr"].card.sha256,
+        ),
+        watchlist=watchlist,
+        append=outbox.append,
+        with_evidence=config.delivery.evidence,
+        stills=isinstance(config.camera, FolderCamera),
+        utc_of=utc_of if _paced(config) else lambda _: datetime.now(UTC),
+    )  # fmt: skip
+    outbox.put_state("birth", _birth(config, networks, watchlist, len(matcher), boot_id))
+    pipeline.detector.forget()  # the first pass is slow: take it before the first vehicle comes
+    pipeline.reader.forget()
+    counters.state = "running"
+    log.info(
+        "watching %s %s with list %s version %d (%d entries) on %s",
+        config.camera.source, config.camera.id, watchlist.list_id, watchlist.version, len(matcher),
+        networks["detector"].provider,
+    )  # fmt: skip
+
+    failures: list[BaseException] = []
+    hand_back = _HandBack()
+    threads = [
+        _thread("capture", lambda: _capture(config, source, box, hand_back, counters, stop), failures, stop),
+        _thread(
+            "vision",
+            lambda: _vision(pipeline, decider, passes, box, hand_back, counters, stop),
+            failures,
+            stop,
+        ),
+    ]
+    try:
+        while not stop.wait(config.health.interval_s):
+            outbox.put_state("health", counters.tell(box.drops, passes.distinct))
+    finally:
+        stop.set()
+        box.close()
+        for thread in threads:
+            thread.join(1.0)
+    if failures:
+        if isinstance(failures[0], Unusable):
+            raise failures[0]
+        return 1
+    outbox.put_state("health", counters.tell(box.drops, passes.distinct))
+    outbox.close()
+    log.info("stopped")
+    return 0
+
+
+class _HandBack:
+    """Takes frames' buffers back to whichever source is open."""
+
+    def __init__(self) -> None:
+        self.source: Source | None = None
+
+    def __call__(self, frame: Frame) -> None:
+        if self.source is not None:
+            self.source.recycle(frame)
+
+
+def _capture(
+    config: Config,
+    source: Source | None,
+    box: LatestFrame,
+    hand_back: _HandBack,
+    counters: Counters,
+    stop: threading.Event,
+) -> None:
+    waits = 0
+    while not stop.is_set():
+        try:
+            source = source or _open(config)
+            hand_back.source = source
+            while not stop.is_set():
+                frame = source.read()
+                if frame is None:
+                    log.info("the %s has ended after %d frames", config.camera.source, counters.frames)
+                    box.close()
+                    return
+                if waits:
+                    log.info("the camera is back")
+                    counters.state, waits = "running", 0
+                _deliver(config, box, frame, hand_back, stop)
+        except SourceLost as error:
+            counters.source_losses += 1
+            counters.state = "camera lost"
+            if waits == 0:
+                log.error("%s; trying again", told(error))
+            if source is not None:
+                source.close()
+                source = None
+            waits += 1
+            stop.wait(min(0.5 * 2 ** min(waits, 6), LONGEST_WAIT_S) * (0.5 + secrets.randbelow(512) / 1024))
+
+
+def _deliver(config: Config, box: LatestFrame, frame: Frame, hand_back: _HandBack, stop: threading.Event) -> None:
+    if not _paced(config):
+        # Recorded material that is read as fast as it goes loses no frame: wait until the last one was taken.
+        while not box.empty(0.1) and not stop.is_set():
+            pass
+    displaced = box.put(frame)
+    if displaced is not None:
+        hand_back(displaced)
+
+
+def _vision(
+    pipeline: Pipeline,
+    decider: Decider,
+    passes: PassCounter,
+    box: LatestFrame,
+    hand_back: _HandBack,
+    counters: Counters,
+    stop: threading.Event,
+) -> None:
+    clean, last_ns, seen_ns = True, 0, 0
+    while not stop.is_set():
+        frame = box.take(0.25)
+        now_ns = time.monotonic_ns()
+        passes.expire(now_ns)
+        if frame is not None:
+            seen = pipeline.see(frame)
+            decider.take(frame, seen)
+            counters.frame(seen, time.monotonic_ns())
+            last_ns = frame.captured_ns
+            hand_back(frame)
+            if seen.sightings:
+                clean, seen_ns = False, now_ns
+        elif box.closed:
+            break
+        if not clean and now_ns - seen_ns > IDLE_NS:
+            pipeline.detector.forget()
+            pipeline.reader.forget()
+            clean = True
+    for track in pipeline.tracker.finish():
+        decider.end(track, last_ns)
+    pipeline.detector.forget()
+    pipeline.reader.forget()
+    if box.closed:
+        counters.state = "ended"
+
+
+def _thread(
+    name: str, work: Callable[[], None], failures: list[BaseException], stop: threading.Event
+) -> threading.Thread:
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001  a thread that dies takes the process with it
+            failures.append(error)
+            stop.set()
+            log.critical("%s stopped by %s", name, told(error))
+
+    thread = threading.Thread(target=guarded, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _open(config: Config) -> Source:
+    camera = config.camera
+    match camera:
+        case ClipCamera():
+            return Clip(camera.path, live=camera.pace == "live")
+        case FolderCamera():
+            return Folder(camera.path)
+        case RtspConfig():
+            return RtspCamera(camera.url, camera.stall_s)
+        case V4l2Config():
+            return V4l2Camera(camera.device, camera.width, camera.height, camera.fps)
+
+
+def _is_live(config: Config) -> bool:
+    return isinstance(config.camera, RtspConfig | V4l2Config)
+
+
+def _paced(config: Config) -> bool:
+    return _is_live(config) or (isinstance(config.camera, ClipCamera) and config.camera.pace == "live")
+
+
+def _birth(
+    config: Config, networks: dict[str, Network], watchlist: watchlists.Watchlist, entries: int, boot_id: str
+) -> bytes:
+    body = {
+        "schema": "anpr.birth/1",
+        "boot_id": boot_id,
+        "version": edge_anpr.__version__,
+        "versions": {name: version(name) for name in ("onnxruntime", "numpy")} | {"opencv": cv2.__version__},
+        "camera": {"id": config.camera.id, "source": config.camera.source},
+        "models": {name: {"sha256": item.card.sha256, "provider": item.provider} for name, item in networks.items()},
+        "list": {
+            "list_id": watchlist.list_id,
+            "version": watchlist.version,
+            "sha256": watchlist.digest,
+            "entries": entries,
+            "signed": False,
+        },
+        "mandate": {"regime": watchlist.mandate.regime, "reference": watchlist.mandate.reference,
+                    "authority": watchlist.mandate.authority},
+    }  # fmt: skip
+    return json.dumps(body, separators=(",", ":")).encode()
