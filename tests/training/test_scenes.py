@@ -1,0 +1,148 @@
+"""The detector's training pictures: labels must lie where the pixels are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "models" / "training"))
+
+from glyphs import drawn_faces
+from pasting import clutter, homography, lay, seen_quad
+from plates import PlateRenderer
+from scenes import HEIGHT, MIN_WIDTH_PX, WIDTH, SceneMaker, view
+from splits import HELD_BACK_RIDES, Photo, held_back, shrink
+
+BOX = (300.0, 320.0, 420.0, 346.0)
+
+
+@pytest.fixture(scope="module")
+def photo() -> Photo:
+    """A gray street with one bright plate-shaped patch, labelled."""
+    y, x = np.mgrid[:600, :800]
+    gray = (30 + 0.04 * x + 0.04 * y).astype(np.uint8)
+    gray[320:346, 300:420] = 230
+    return Photo("openimages_plates", "street", "street", shrink(gray), np.array([BOX], np.float32))
+
+
+@pytest.fixture(scope="module")
+def maker(photo: Photo) -> SceneMaker:
+    rng = np.random.default_rng(5)
+    masks = [face.masks[40] for face in drawn_faces(4)]
+    return SceneMaker([photo], PlateRenderer(rng, faces="drawn"), masks, rng)
+
+
+def test_corners_land_where_the_warp_puts_them() -> None:
+    quad = np.array([[40.0, 30.0], [200.0, 42.0], [196.0, 90.0], [36.0, 74.0]], np.float32)
+    image = np.full((160, 260), 20, np.uint8)
+    flat = np.full((110, 520), 240, np.uint8)
+    flat[:, :260] = 140  # the left half is darker: top left must come out on the left
+    lay(image, flat, quad)
+    inside = np.zeros_like(image)
+    cv2.fillConvexPoly(inside, quad.round().astype(np.int32), 1)
+    away = cv2.dilate(inside, np.ones((7, 7), np.uint8)) == 0
+    within = cv2.erode(inside, np.ones((7, 7), np.uint8)) == 1
+    assert (image[away] == 20).all()
+    assert (image[within] > 120).all()
+    assert image[60, 60] == 140
+    assert image[70, 180] == 240
+
+
+def test_the_rim_is_covered_to_a_fraction_of_a_pixel() -> None:
+    quad = np.array([[20.0, 10.0], [60.0, 10.0], [60.0, 20.0], [20.0, 20.0]], np.float32)
+    image = np.zeros((40, 90), np.uint8)
+    lay(image, np.full((110, 440), 200, np.uint8), quad)
+    assert image.astype(float).sum() / 200 == pytest.approx(40 * 10, rel=0.03)
+    assert image[15, 18] == 0
+    assert image[15, 22] == 200
+
+
+def test_homography_maps_the_outer_edges_onto_the_quad() -> None:
+    quad = np.array([[5.0, 7.0], [105.0, 12.0], [103.0, 40.0], [4.0, 33.0]], np.float32)
+    rim = np.array([[0, 0, 1], [52, 0, 1], [52, 11, 1], [0, 11, 1]]) - [0.5, 0.5, 0]
+    there = rim @ homography((11, 52), quad).T
+    assert there[:, :2] / there[:, 2:] + 0.5 == pytest.approx(quad, abs=1e-3)
+
+
+def test_a_view_keeps_labels_on_their_pixels(photo: Photo) -> None:
+    for scale in (0.31, 0.5, 1.0, 2.3):
+        corner = np.array([-BOX[0] * scale + 20, -BOX[1] * scale + 20])
+        seen = view(photo, np.column_stack([np.eye(2) * scale, corner]).astype(np.float32), 120, 340, pad=0)
+        bright = (seen.astype(float) - 100).clip(0) / 130
+        wide, high = (BOX[2] - BOX[0]) * scale, (BOX[3] - BOX[1]) * scale
+        middle = bright[20 + int(high / 2), :].sum()
+        assert middle == pytest.approx(wide, abs=1.3)
+        columns = np.flatnonzero(bright[20 + int(high / 2)] > 0.5)
+        assert columns[0] == pytest.approx(20, abs=1)
+        assert columns[-1] + 1 == pytest.approx(20 + wide, abs=1)
+
+
+def test_canvases_obey_the_labelling_rules(maker: SceneMaker) -> None:
+    exact = 0
+    for _ in range(25):
+        scene = maker.canvas()
+        assert scene.image.shape == (HEIGHT, WIDTH)
+        assert scene.image.dtype == np.uint8
+        assert len(scene.boxes) == len(scene.quads) == len(scene.corner) == len(scene.use)
+        wide = scene.boxes[:, 2] - scene.boxes[:, 0]
+        assert (wide[scene.use] >= MIN_WIDTH_PX).all()
+        assert (scene.boxes >= 0).all()
+        assert (scene.boxes <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all()
+        for quad in scene.quads[scene.corner == 1]:
+            exact += 1
+            area = cv2.contourArea(quad, oriented=True)
+            assert area > 0, "a pasted plate is never mirrored: its corners run clockwise"
+            assert quad[0, 0] < quad[1, 0]
+    assert exact > 20
+
+
+def test_pasted_plates_do_not_overlap(maker: SceneMaker) -> None:
+    for _ in range(15):
+        scene = maker.tile(HEIGHT, WIDTH, 620.0)
+        for a in range(len(scene.boxes)):
+            for b in range(a):
+                low = np.maximum(scene.boxes[a, :2], scene.boxes[b, :2])
+                high = np.minimum(scene.boxes[a, 2:], scene.boxes[b, 2:])
+                assert (high - low).min() <= 0
+
+
+def test_the_same_seed_gives_the_same_canvas(photo: Photo) -> None:
+    masks = [face.masks[40] for face in drawn_faces(2)]
+    scenes = []
+    for _ in range(2):
+        rng = np.random.default_rng(11)
+        scenes.append(SceneMaker([photo], PlateRenderer(rng, faces="drawn"), masks, rng).canvas())
+    assert (scenes[0].image == scenes[1].image).all()
+    assert (scenes[0].quads == scenes[1].quads).all()
+
+
+def test_tilt_stays_within_its_limit() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        quad = seen_quad(rng, (100.0, 80.0), 90.0, 4.7, tilt=25, turn=0)
+        along = quad[1] - quad[0]
+        assert abs(np.degrees(np.arctan2(along[1], along[0]))) <= 25.5
+        assert np.ptp(quad[:, 0]) == pytest.approx(90, rel=1e-3)
+
+
+def test_clutter_on_a_panel_is_never_one_short_line() -> None:
+    rng = np.random.default_rng(8)
+    masks = [face.masks[40] for face in drawn_faces(3)]
+    for _ in range(40):
+        gray, alpha = clutter(rng, masks)
+        assert gray.shape == alpha.shape
+        panel = bool((alpha == 255).all())
+        assert not panel or gray.shape[0] > 3 * 40
+
+
+def test_rides_are_held_back_whole_and_others_by_name() -> None:
+    for ride in HELD_BACK_RIDES:
+        assert held_back("ro_dashcam", "any", ride)
+    assert not held_back("ro_dashcam", "any", "dayride_type1_001")
+    share = np.mean([held_back("openimages_plates", f"{i:016x}", "") for i in range(4000)])
+    assert share == pytest.approx(0.10, abs=0.02)
+    assert held_back("pl_photos", "x", "") == held_back("pl_photos", "x", "other")
