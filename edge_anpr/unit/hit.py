@@ -71,7 +71,11 @@ def payload(
     watchlist: Watchlist,
     clock: ClockQuality,
 ) -> bytes:
-    """The hit as JSON, UTF-8."""
+    """The hit as JSON, UTF-8.
+
+    A withdrawn one says nothing of what was read in the end: that is the plate of somebody who is not listed.
+    """
+    shown = phase is not Phase.WITHDRAWN
     body: dict[str, Any] = {
         "schema": SCHEMA,
         "hit_id": hit.hit_id,
@@ -83,10 +87,10 @@ def payload(
         "late": False,
         "camera": origin.camera,
         "direction": origin.direction,
-        "read": reveal(read.classes),
-        "country": read.country,
-        "layout": read.layout,
-        "char_confidence": [round(float(value), 3) for value in read.char_confidence],
+        "read": reveal(read.classes) if shown else None,
+        "country": read.country if shown else None,
+        "layout": read.layout if shown else None,
+        "char_confidence": [round(float(value), 3) for value in read.char_confidence] if shown else [],
         "frames": read.frames,
         "agree": read.agree,
         "match": {
@@ -102,7 +106,7 @@ def payload(
         },
         "verify": "visual",
         "evidence": None
-        if hit.evidence is None
+        if hit.evidence is None or not shown
         else {
             "jpeg": base64.b64encode(hit.evidence).decode(),
             "sha256": hashlib.sha256(hit.evidence).hexdigest(),

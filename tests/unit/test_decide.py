@@ -1,0 +1,171 @@
+import base64
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+
+from edge_anpr.datatypes import Box, Frame, PlateDetection, PlateReading, Track
+from edge_anpr.plates.text import ALPHABET
+from edge_anpr.privacy.tokens import PassCounter
+from edge_anpr.unit.decide import Decider
+from edge_anpr.unit.health import Counters
+from edge_anpr.unit.hit import Origin
+from edge_anpr.unit.outbox import OutboxFull
+from edge_anpr.unit.pipeline import Pipeline, Seen, Sighting
+from edge_anpr.vision.fuse import Passage
+from edge_anpr.watch.matcher import Matcher
+from edge_anpr.watch.watchlist import Entry, Mandate, Watchlist
+
+LATER = datetime(2099, 1, 1, tzinfo=UTC)
+LISTED, OTHER = "QA12CE", "KU99QX"
+SCHEMA = json.loads((resources.files("edge_anpr.unit") / "hit.schema.json").read_text())
+
+
+@dataclass
+class Road:
+    """Drives readings past a Decider without any picture; ``sent`` is what the outbox was given."""
+
+    evidence: bool = True
+    full: bool = False
+    sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pipeline = Pipeline(None, None)  # type: ignore[arg-type]  no networks: readings are given below
+        self.counters, self.passes = Counters(), PassCounter(10**18)
+        watchlist = Watchlist("l", 7, LATER, LATER, ("*",), Mandate("r", "T-1", "a", LATER), (), "0" * 64)
+        self.decider = Decider(
+            self.pipeline, Matcher([Entry("DB01DB", "NL", "x", LATER, 1), Entry(LISTED, "NL", "stolen", LATER, 1)]),
+            self.passes, self.counters, origin=Origin("0" * 16, "cam-1", "in", "a", "b"), watchlist=watchlist,
+            append=self.append, with_evidence=self.evidence, stills=False, utc_of=lambda _: datetime.now(UTC),
+        )  # fmt: skip
+
+    def append(self, hit_id: str, phase: str, payload: bytes) -> None:
+        if self.full:
+            raise OutboxFull("the outbox is full")
+        body = json.loads(payload)
+        jsonschema.validate(body, SCHEMA)
+        assert (body["hit_id"], body["phase"]) == (hit_id, phase)
+        self.sent.append((phase, body))
+
+    def drive(self, *texts: str, number: int = 1) -> Track:
+        """One vehicle, one text a frame (a text may be empty: nothing was read)."""
+        for index, text in enumerate(texts):
+            width = 60.0 + 10 * index
+            quad = np.array([[20, 20], [20 + width, 20], [20 + width, 40], [20, 40]], np.float32)
+            detection = PlateDetection(Box(20, 20, width, 20), quad, 0.9)
+            reading = PlateReading(posteriors(text), width, 1)
+            self.pipeline.passages.setdefault(number, Passage()).add(reading)
+            track = Track(number, 0, index, index, index + 1, detection)
+            picture = np.full((80, 200, 3), 40 + index, np.uint8)
+            frame = Frame(index, index, picture[:, :, 0], picture[:, :, 0], picture)
+            self.decider.take(frame, Seen([Sighting(track, detection, reading)], [], 1, 1, 2))
+        self.decider.end(track, len(texts))
+        return track
+
+    @property
+    def phases(self) -> list[str]:
+        return [phase for phase, _ in self.sent]
+
+
+def posteriors(text: str, sure: float = 0.97) -> np.ndarray:
+    rows = np.full((len(text), 36), (1 - sure) / 35, np.float32)
+    for position, character in enumerate(text):
+        rows[position, ALPHABET.index(character)] = sure
+    return rows
+
+
+@pytest.fixture
+def road(caplog: pytest.LogCaptureFixture) -> Iterator[Road]:
+    with caplog.at_level(logging.DEBUG):
+        yield Road()
+    for plate in (LISTED, OTHER):
+        assert plate not in caplog.text
+
+
+def test_a_hit_goes_out_when_two_frames_agree_and_is_completed_under_the_same_id(road: Road) -> None:
+    road.drive(LISTED, LISTED, LISTED, LISTED)
+    assert road.phases == ["first", "final"]
+    first, final = (body for _, body in road.sent)
+    assert first["hit_id"] == final["hit_id"]
+    assert (first["agree"], final["agree"], final["frames"]) == (2, 4, 4)
+    assert (final["read"], final["match"]["listed"], final["match"]["entry"]) == (LISTED, LISTED, 1)
+    assert (first["seq"], final["seq"]) == (1, 2)
+    assert road.counters.hits == 1
+
+
+def test_one_frame_is_no_hit(road: Road) -> None:
+    road.drive(LISTED)
+    assert road.sent == []
+
+
+def test_a_plate_nobody_listed_leaves_a_count_and_nothing_else(road: Road) -> None:
+    road.drive(OTHER, OTHER, OTHER)
+    assert road.sent == []
+    assert (road.counters.passages, road.counters.hits, road.passes.distinct) == (1, 0, 1)
+    assert road.pipeline.passages == {}
+
+
+def test_a_listed_plate_leaves_no_token(road: Road) -> None:
+    road.drive(LISTED, LISTED)
+    assert road.passes.distinct == 0
+
+
+def test_what_the_whole_passage_speaks_against_is_withdrawn(road: Road) -> None:
+    road.drive(LISTED, LISTED, *[OTHER] * 6)
+    assert road.phases == ["first", "withdrawn"]
+    assert road.sent[0][1]["hit_id"] == road.sent[1][1]["hit_id"]
+    withdrawn = road.sent[1][1]
+    assert (withdrawn["read"], withdrawn["evidence"], withdrawn["char_confidence"]) == (None, None, [])
+    assert OTHER not in json.dumps(withdrawn)
+
+
+def test_two_vehicles_are_two_hits(road: Road) -> None:
+    road.drive(LISTED, LISTED, number=1)
+    road.drive(LISTED, LISTED, number=2)
+    assert len({body["hit_id"] for _, body in road.sent}) == 2
+
+
+def test_the_evidence_is_a_small_picture_and_the_final_one_is_the_widest(road: Road) -> None:
+    road.drive(LISTED, LISTED, LISTED)
+    first, final = (
+        cv2.imdecode(np.frombuffer(base64.b64decode(body["evidence"]["jpeg"]), np.uint8), cv2.IMREAD_COLOR)
+        for _, body in road.sent
+    )
+    assert first is not None
+    assert final is not None
+    assert final.shape[1] > first.shape[1]
+    assert len(base64.b64decode(road.sent[1][1]["evidence"]["jpeg"])) < 6000
+
+
+def test_without_evidence_no_picture_leaves(caplog: pytest.LogCaptureFixture) -> None:
+    road = Road(evidence=False)
+    road.drive(LISTED, LISTED)
+    assert [body["evidence"] for _, body in road.sent] == [None, None]
+
+
+def test_a_full_outbox_is_counted_and_said_once_without_the_plate(road: Road, caplog: pytest.LogCaptureFixture) -> None:
+    road.full = True
+    road.drive(LISTED, LISTED, LISTED)
+    road.drive(LISTED, LISTED, number=2)
+    assert road.counters.hits_refused == 4
+    assert caplog.text.count("hits are being refused") == 1
+    road.full = False
+    road.drive(LISTED, LISTED, number=3)
+    assert "hits are being taken again" in caplog.text
+
+
+def test_readings_are_overwritten_when_the_vehicle_has_left(road: Road) -> None:
+    kept = posteriors(OTHER)
+    passage = Passage()
+    road.pipeline.passages[1] = passage
+    passage.add(PlateReading(kept, 100, 1))
+    road.drive(OTHER, OTHER)
+    assert not kept.any()
