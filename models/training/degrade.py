@@ -120,9 +120,7 @@ def motion(img: F32, rng: np.random.Generator, length: float) -> F32:
     angle = float(rng.normal(0, 0.25)) if rng.random() < 0.7 else float(rng.uniform(0, np.pi))
     kernel = np.zeros((size, size), np.float32)
     c, r = size // 2, length / 2
-    ends = np.array(
-        [[c - r * np.cos(angle), c - r * np.sin(angle)], [c + r * np.cos(angle), c + r * np.sin(angle)]]
-    )
+    ends = np.array([[c - r * np.cos(angle), c - r * np.sin(angle)], [c + r * np.cos(angle), c + r * np.sin(angle)]])
     fixed = np.round(ends * 16).astype(int)
     cv2.line(kernel, tuple(fixed[0].tolist()), tuple(fixed[1].tolist()), 1.0, 1, cv2.LINE_8, 4)
     return np.asarray(

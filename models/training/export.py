@@ -26,7 +26,7 @@ OPSET = 17  # read by onnxruntime 1.21 (Debian 13) and by JetPack's
 IR_VERSION = 8
 
 
-def export_onnx(  # noqa: PLR0917 - the order of torch.onnx.export
+def export_onnx(
     module: nn.Module,
     example: torch.Tensor,
     path: Path,

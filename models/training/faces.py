@@ -51,9 +51,7 @@ def licence_allows(package: Path) -> bool:
             if not files or not licence or files[1].startswith(("debian", "*.metainfo")):
                 continue
             name = licence[1]
-            if re.search(r"\bA?GPL", name) and not re.search(
-                r"exception|FE\b|OFL|\bor\b.*(MIT|Apache)", name, re.I
-            ):
+            if re.search(r"\bA?GPL", name) and not re.search(r"exception|FE\b|OFL|\bor\b.*(MIT|Apache)", name, re.I):
                 return False
     return True
 

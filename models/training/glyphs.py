@@ -155,8 +155,7 @@ _SKELETONS: dict[str, list[tuple[float, list[list[Point]]]]] = {
     "Z": [(1.0, [_p((0, 0), (1, 0), (0, 1), (1, 1))])],
 }
 _SKELETONS["9"] = [
-    (width, [[(1 - x, 1 - y, k) for x, y, k in stroke] for stroke in strokes])
-    for width, strokes in _SKELETONS["6"]
+    (width, [[(1 - x, 1 - y, k) for x, y, k in stroke] for stroke in strokes]) for width, strokes in _SKELETONS["6"]
 ]
 
 
@@ -177,9 +176,7 @@ def _outline(
             continue
         start, end = here + a / la * min(radius, la * 0.98), here + b / lb * min(radius, lb * 0.98)
         t = np.linspace(0, 1, 7)[:, None]
-        path.extend(
-            (1 - t) ** 2 * start + 2 * t * (1 - t) * (here * 0.85 + (start + end) * 0.075) + t**2 * end
-        )
+        path.extend((1 - t) ** 2 * start + 2 * t * (1 - t) * (here * 0.85 + (start + end) * 0.075) + t**2 * end)
     path.append(points[-1])
     if not closed:
         for end, inner in ((0, 1), (-1, -2)):
@@ -231,9 +228,7 @@ def shrink(masks: dict[str, Gray]) -> dict[int, dict[str, Gray]]:
         out[cap] = {}
         for char, mask in masks.items():
             width = max(2, round(mask.shape[1] * cap / mask.shape[0]))
-            out[cap][char] = np.asarray(
-                cv2.resize(mask, (width, cap), interpolation=cv2.INTER_AREA), np.uint8
-            )
+            out[cap][char] = np.asarray(cv2.resize(mask, (width, cap), interpolation=cv2.INTER_AREA), np.uint8)
     return out
 
 

@@ -17,12 +17,11 @@ Colour = tuple[int, int, int]  # blue, green, red
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How one kind of plate looks: ground and ink colour (BGR), EU band left, second band right."""
+    """How one kind of plate looks: ground and ink colour (BGR), letters on the EU band."""
 
     ground: Colour
     ink: Colour
     band: str = ""  # letters on the band, "" for no band
-    right: bool = False  # France and Italy have a second band
 
 
 STYLES: dict[str, Style] = {
@@ -59,12 +58,8 @@ LAYOUTS: tuple[Layout, ...] = (
     # sidecodes 1–3 are on old blue or yellow plates, 4–14 on today's
     Layout("NL", 1.2, ("AA-00-00", "00-00-AA", "00-AA-00"), LETTERS, ("NL-old", "NL-blue", "NL"), "NL"),
     Layout("NL", 2.5, ("AA-00-AA", "AA-AA-00", "00-AA-AA"), _NL + "MW", ("NL", "NL-old", "NL-taxi"), "NL"),
-    Layout(
-        "NL", 6.0, ("00-AAA-0", "0-AAA-00", "AA-000-A", "A-000-AA"), _NL, ("NL", "NL", "NL", "NL-green"), "NL"
-    ),
-    Layout(
-        "NL", 4.0, ("AAA-00-A", "A-00-AAA", "0-AA-000", "000-AA-0"), _NL, ("NL", "NL", "NL", "NL-taxi"), "NL"
-    ),
+    Layout("NL", 6.0, ("00-AAA-0", "0-AAA-00", "AA-000-A", "A-000-AA"), _NL, ("NL", "NL", "NL", "NL-green"), "NL"),
+    Layout("NL", 4.0, ("AAA-00-A", "A-00-AAA", "0-AA-000", "000-AA-0"), _NL, ("NL", "NL", "NL", "NL-taxi"), "NL"),
     Layout(
         "D",
         7.0,
@@ -181,8 +176,7 @@ def arbitrary(rng: np.random.Generator) -> tuple[str, str, str]:
     length = int(_LENGTHS[int(np.searchsorted(_LENGTH_CUMULATIVE, rng.random()))])
     share = rng.random()  # some are nearly all letters, some nearly all digits
     text = "".join(
-        LETTERS[int(pick * 26)] if kind < share else DIGITS[int(pick * 10)]
-        for kind, pick in rng.random((length, 2))
+        LETTERS[int(pick * 26)] if kind < share else DIGITS[int(pick * 10)] for kind, pick in rng.random((length, 2))
     )
     marks = " - *." if rng.random() < 0.5 else " "
     for _ in range(int(rng.random() * 3)):

@@ -45,7 +45,7 @@ def training_facts(facts: dict[str, Any]) -> dict[str, Any]:
         "samples": facts["step"] * BATCH,
         "minutes": round(facts["seconds"] / 60, 1),
         "threads": 1,
-        "seed": 1,
+        "seed": facts.get("seed", 1),
         "held_out_seed": HELD_OUT_SEED,
         "fonts": {
             "files": len(font_faces()),
@@ -72,9 +72,7 @@ def export_ocr(weights: Path, models: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "ocr.onnx"
         example = torch.from_numpy(plates[:2])
-        export_onnx(
-            DeployNet(net), example, plain, ["plate"], ["logits"], {"plate": {0: "n"}, "logits": {0: "n"}}
-        )
+        export_onnx(DeployNet(net), example, plain, ["plate"], ["logits"], {"plate": {0: "n"}, "logits": {0: "n"}})
         quantize(
             plain,
             int8,
@@ -122,12 +120,8 @@ def measure(plain: Path, int8: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Parse the command line and export."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "weights", type=Path, help="checkpoint.safetensors of a run, or weights/ocr.safetensors"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path, help="checkpoint.safetensors of a run, or weights/ocr.safetensors")
     parser.add_argument("--models", type=Path, default=Path(__file__).parents[1])
     args = parser.parse_args()
     torch.set_num_threads(1)

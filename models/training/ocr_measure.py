@@ -102,9 +102,7 @@ def milliseconds(model: ort.InferenceSession, runs: int = 2000) -> float:
 
 def main() -> None:
     """Print the scores; no plate is printed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--crops", type=Path, help="folder with labels.jsonl; without it, rendered crops")
     args = parser.parse_args()

@@ -26,9 +26,7 @@ def _unit(
     cin: int, cout: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1), pad: bool = True
 ) -> nn.Sequential:
     padding = (kernel[0] // 2, kernel[1] // 2) if pad else (0, 0)
-    return nn.Sequential(
-        nn.Conv2d(cin, cout, kernel, stride, padding, bias=False), nn.BatchNorm2d(cout), nn.ReLU()
-    )
+    return nn.Sequential(nn.Conv2d(cin, cout, kernel, stride, padding, bias=False), nn.BatchNorm2d(cout), nn.ReLU())
 
 
 class Residual(nn.Module):
@@ -37,9 +35,7 @@ class Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = _unit(channels, channels, (3, 3))
-        self.second = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels)
-        )
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
         return torch.relu(x + self.second(self.first(x)))

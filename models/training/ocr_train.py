@@ -58,10 +58,7 @@ def held_out_score(net: OcrNet, images: torch.Tensor, texts: list[str]) -> tuple
     net.eval()
     with torch.inference_mode():
         logits = torch.cat(
-            [
-                net(scaled(part).contiguous(memory_format=torch.channels_last))
-                for part in torch.split(images, 256)
-            ]
+            [net(scaled(part).contiguous(memory_format=torch.channels_last)) for part in torch.split(images, 256)]
         )
     read = decode(logits.float().numpy())
     exact = sum(a == b for a, b in zip(read, texts, strict=True)) / len(texts)
@@ -72,7 +69,8 @@ def held_out_score(net: OcrNet, images: torch.Tensor, texts: list[str]) -> tuple
 class Run:
     """Net, running mean of its weights, optimiser and counters: all that a checkpoint holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
         self.net = OcrNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.mean = OcrNet()
         self.mean.load_state_dict(self.net.state_dict())
@@ -100,7 +98,7 @@ class Run:
         tensors |= {f"mean.{k}": v for k, v in self.mean.state_dict().items()}
         for index, slot in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in slot.items()}
-        facts = {"step": self.step, "seconds": self.seconds, "curve": self.curve}
+        facts = {"seed": self.seed, "step": self.step, "seconds": self.seconds, "curve": self.curve}
         part = path.with_suffix(".part")
         save_file({k: v.contiguous().clone() for k, v in tensors.items()}, part, {"facts": json.dumps(facts)})
         part.replace(path)
@@ -179,12 +177,8 @@ def train(run: Run, renderer: PlateRenderer, minutes: float, out: Path, every_s:
 
 def main() -> None:
     """Parse the command line, resume if there is something to resume, and train."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--minutes", type=float, default=60, help="training time in all, resumed runs included"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60, help="training time in all, resumed runs included")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "runs/ocr")
     parser.add_argument("--threads", type=int, default=1, help="more than one is slower on a shared machine")
     parser.add_argument("--seed", type=int, default=1)
@@ -197,15 +191,13 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
     torch.manual_seed(args.seed)
-    run = Run()
+    run = Run(args.seed)
     checkpoint = args.out / "checkpoint.safetensors"
     if checkpoint.exists():
         run.load(checkpoint)
         log.info("resumed at step %d, %.1f min", run.step, run.seconds / 60)
     # a resumed run must not see the plates of its beginning again
-    renderer = PlateRenderer(
-        np.random.default_rng((args.seed, run.step)), "drawn" if args.faces == "drawn" else None
-    )
+    renderer = PlateRenderer(np.random.default_rng((args.seed, run.step)), "drawn" if args.faces == "drawn" else None)
     train(run, renderer, args.minutes, args.out, args.checkpoint_s)
 
 

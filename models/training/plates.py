@@ -17,11 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from degrade import degrade
 from glyphs import CAPS_PX, Face, Gray, drawn_faces
-from layouts import STYLES, Colour, Style
+from layouts import STYLES, Style
+from sprites import Sprites, shade_of
 
 CROP_H, CROP_W = 32, 128
-_LUMA = np.array((0.114, 0.587, 0.299), np.float32)
-_BLUE: Colour = (150, 60, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +39,7 @@ class PlateRenderer:
     `faces`: what to draw with; "drawn" for faces that need no font file; None for fonts and drawn ones.
     """
 
-    def __init__(
-        self, rng: np.random.Generator, faces: Sequence[Face] | Literal["drawn"] | None = None
-    ) -> None:
+    def __init__(self, rng: np.random.Generator, faces: Sequence[Face] | Literal["drawn"] | None = None) -> None:
         self._rng = rng
         if faces is None:
             from faces import font_faces  # noqa: PLC0415 - needs Pillow, which drawn faces do without
@@ -56,7 +53,7 @@ class PlateRenderer:
             self._faces = list(drawn_faces() if isinstance(faces, str) else faces)
         weights = np.cumsum([face.weight for face in self._faces])
         self._cumulative = weights / weights[-1]
-        self._sprites: dict[tuple[str, int], list[npt.NDArray[np.uint8]]] = {}
+        self._sprites = Sprites(rng, self._faces)
 
     def flat(self, text: str | None = None, style: str | None = None) -> FlatPlate:
         """Draw a clean plate about 110 px a row high; `text` may carry the marks '-', ' ', '.' and '*'.
@@ -103,38 +100,20 @@ class PlateRenderer:
     def _text(self) -> tuple[str, str, str]:
         return layouts.arbitrary(self._rng) if self._rng.random() < 0.36 else layouts.national(self._rng)
 
-    def _compose(
-        self, rows: list[str], look: Style, band: str, cap: int, clean: bool
-    ) -> npt.NDArray[np.uint8]:
+    def _compose(self, rows: list[str], look: Style, band: str, cap: int, clean: bool) -> npt.NDArray[np.uint8]:
         """Draw a plate with characters `cap` px high: H×W×3 in colour when clean, else H×W."""
         rng = self._rng
         gray = not clean
         face = self._faces[int(np.searchsorted(self._cumulative, rng.random()))]
         glyphs = face.masks[cap]
         double = len(rows) == 2
-        cap_share = float(rng.uniform(0.35, 0.4)) if double else float(rng.uniform(0.64, 0.76))
+        cap_share, aspect, captioned = self._proportions(rows, clean)
         high = round(cap / cap_share)
-        aspect = float(rng.uniform(1.35, 1.65)) if double else float(rng.uniform(4.3, 4.95))
-        if clean:
-            aspect = float(rng.choice([340 / 220, 280 / 200])) if double else 520 / 110
-        elif not double and max(len(r) for r in rows) <= 5 and rng.random() < 0.5:
-            aspect = float(rng.uniform(2.6, 4.2))  # short plates are often cut short
         wide = round(high * aspect)
-        shape = (high, wide) if gray else (high, wide, 3)
-        canvas = np.empty(shape, np.uint8)
-        canvas[:] = _ink(look.ground, gray)
-        left = right = max(1, round(0.03 * high))
-        if band and rng.random() < 0.85:
-            sprite = self._band(band, cap, gray)
-            band_h = round(high * (rng.uniform(0.4, 0.55) if double else 1.0))
-            band_w = round(sprite.shape[1] * high / sprite.shape[0] * (0.55 if double else 1.0))
-            canvas[:band_h, :band_w] = cv2.resize(sprite, (band_w, band_h), interpolation=cv2.INTER_AREA)
-            left += band_w if not double or rng.random() < 0.8 else 0
-            if band in ("F", "I") and not double and rng.random() < 0.7:
-                sprite = self._band(str(int(rng.integers(1, 96))), cap, gray)
-                canvas[:, wide - band_w :] = cv2.resize(sprite, (band_w, high), interpolation=cv2.INTER_AREA)
-                right += band_w
-        ink = np.array(_ink(look.ink, gray), np.float32)
+        canvas = np.empty((high, wide) if gray else (high, wide, 3), np.uint8)
+        canvas[:] = shade_of(look.ground, gray)
+        lefts, right = self._bands(canvas, "" if captioned else band, cap, double, gray)
+        ink = np.array(shade_of(look.ink, gray), np.float32)
         emboss = float(rng.uniform(0, 40)) if gray and rng.random() < 0.35 else 0.0
         slots = [(0.5 - 0.52 * cap_share if not double else 0.27, rows[0])]
         if double:
@@ -142,7 +121,7 @@ class PlateRenderer:
                 (0.5 - cap_share - float(rng.uniform(0.03, 0.08)), rows[0]),
                 (0.5 + float(rng.uniform(0.03, 0.08)), rows[1]),
             ]
-        for top, row in slots:
+        for (top, row), left in zip(slots, lefts, strict=False):
             mask, seals = self._row(row, glyphs, cap, wide - left - right)
             y = min(max(0, round(top * high)), high - cap)
             slack = wide - left - right - mask.shape[1]
@@ -154,14 +133,65 @@ class PlateRenderer:
                 painted[1:] += emboss * (alpha[1:] - alpha[:-1])
             canvas[y : y + cap, at : at + mask.shape[1]] = np.clip(painted, 0, 255)
             for x in seals:
-                self._seal(canvas, at + x, y, cap, gray)
+                self._sprites.seal(canvas, at + x, y, cap, gray)
+        if captioned:
+            self._captions(canvas, cap, look)
         if rng.random() < 0.5:
-            cv2.rectangle(
-                canvas, (0, 0), (wide - 1, high - 1), _ink(look.ink, gray), max(1, round(high * 0.018))
-            )
+            cv2.rectangle(canvas, (0, 0), (wide - 1, high - 1), shade_of(look.ink, gray), max(1, round(high * 0.018)))
         if not clean:
             self._screws(canvas, gray)
         return canvas
+
+    def _proportions(self, rows: list[str], clean: bool) -> tuple[float, float, bool]:
+        """Return the characters' share of the height, width over height, and whether lettering stands about."""
+        rng = self._rng
+        if len(rows) == 2:
+            aspect = float(rng.choice([340 / 220, 280 / 200])) if clean else float(rng.uniform(1.35, 1.65))
+            return float(rng.uniform(0.35, 0.4)), aspect, False
+        cap_share = float(rng.uniform(0.64, 0.76))
+        if clean:
+            return cap_share, 520 / 110, False
+        if len(rows[0]) <= 8 and rng.random() < 0.07:
+            # American proportions: the name of a state above or below is not to be read
+            return float(rng.uniform(0.42, 0.54)), float(rng.uniform(1.9, 2.3)), True
+        if len(rows[0]) <= 5 and rng.random() < 0.5:
+            return cap_share, float(rng.uniform(2.6, 4.2)), False  # short plates are often cut short
+        return cap_share, float(rng.uniform(4.3, 4.95)), False
+
+    def _bands(
+        self, canvas: npt.NDArray[np.uint8], band: str, cap: int, double: bool, gray: bool
+    ) -> tuple[list[int], int]:
+        """Paint the EU band; return where each row may begin and how much is taken at the right, in px."""
+        rng = self._rng
+        high, wide = canvas.shape[:2]
+        edge = max(1, round(0.03 * high))
+        if not band or rng.random() >= 0.85:
+            return [edge, edge], edge
+        sprite = self._sprites.band(band, cap, gray)
+        low = double and rng.random() < 0.65  # the band of a square plate often ends above the second row
+        band_h = round(high * float(rng.uniform(0.4, 0.55))) if low else high
+        band_w = round(sprite.shape[1] * high / sprite.shape[0] * (0.55 if double else 1.0))
+        canvas[:band_h, :band_w] = cv2.resize(sprite, (band_w, band_h), interpolation=cv2.INTER_AREA)
+        lefts = [edge + band_w, edge if low else edge + band_w]
+        if band not in ("F", "I") or double or rng.random() >= 0.7:
+            return lefts, edge
+        sprite = self._sprites.band(str(int(rng.integers(1, 96))), cap, gray)
+        canvas[:, wide - band_w :] = cv2.resize(sprite, (band_w, high), interpolation=cv2.INTER_AREA)
+        return lefts, edge + band_w
+
+    def _captions(self, canvas: Gray, cap: int, look: Style) -> None:
+        """Letter the strips above and below the characters of a grey plate, in place."""
+        rng = self._rng
+        strip = (canvas.shape[0] - cap) // 2
+        if strip < 5:
+            return
+        ink = shade_of(look.ink, True)[0] * float(rng.uniform(0.6, 1.0)) + 40
+        for y0 in (0, canvas.shape[0] - strip):
+            if rng.random() < 0.75:
+                words = self._sprites.lettering(strip, canvas.shape[1] - 4)
+                x = (canvas.shape[1] - words.shape[1]) // 2
+                area = canvas[y0 + strip // 6 :, x:][: words.shape[0], : words.shape[1]]
+                area += (words.astype(np.float32) / 255 * (ink - area)).astype(np.int16).astype(np.uint8)
 
     def _row(self, row: str, glyphs: dict[str, Gray], cap: int, room: int) -> tuple[Gray, list[int]]:
         """Set one row of text: its ink mask (cap × at most `room` px) and the x of each seal."""
@@ -275,7 +305,7 @@ class PlateRenderer:
             ):
                 scene[max(0, a) : max(0, b), max(0, c) : max(0, d)] = level
             if foot > thick and foot >= 4:
-                words = self._dealer(foot, w - 2 * pad_x)
+                words = self._sprites.lettering(foot, w - 2 * pad_x)
                 ink = float(rng.uniform(150, 250)) if level < 100 else float(rng.uniform(0, 80))
                 x = pad_x + int(rng.random() * max(1, w - 2 * pad_x - words.shape[1]))
                 y = y1 + (foot - words.shape[0]) // 2
@@ -283,82 +313,12 @@ class PlateRenderer:
                 cover = words[: area.shape[0], : area.shape[1]].astype(np.float32) / 255
                 scene[y : y + words.shape[0], x : x + words.shape[1]] = area + cover * (ink - area)
 
-    def _dealer(self, foot: int, room: int) -> Gray:
-        """Return a small line of lettering for the holder, as a mask."""
-        rng = self._rng
-        key = ("dealer", foot)
-        bank = self._sprites.setdefault(key, [])
-        if len(bank) < 24:
-            glyphs = self._faces[int(rng.random() * len(self._faces))].masks[CAPS_PX[2]]
-            word = "".join(layouts.LETTERS[int(p * 26)] for p in rng.random(int(rng.integers(5, 18))))
-            line = np.hstack([np.pad(glyphs[c], ((0, 0), (0, 3))) for c in word])
-            size = max(3, round(foot * 0.65))
-            wide = max(8, round(line.shape[1] * size / line.shape[0]))
-            bank.append(np.asarray(cv2.resize(line, (wide, size), interpolation=cv2.INTER_AREA), np.uint8))
-        return bank[int(rng.random() * len(bank))][:, : max(4, room)]
-
-    def _band(self, letters: str, cap: int, gray: bool) -> npt.NDArray[np.uint8]:
-        """Return the blue band with ring of stars and country letters for characters of `cap` px."""
-        rng = self._rng
-        bank = self._sprites.setdefault((f"band-{letters}-{gray}", cap), [])
-        if len(bank) < 4:
-            high = round(cap / 0.7)
-            wide = round(high * float(rng.uniform(0.34, 0.46)))
-            scale = 4
-            img = np.zeros((high * scale, wide * scale, 3), np.uint8)
-            img[:] = np.clip(np.array(_BLUE) + rng.normal(0, 18, 3), 0, 255)
-            centre, ring = np.array((wide / 2, high * 0.3)) * scale, wide * scale * 0.3
-            for k in range(12 if not letters.isdigit() else 0):
-                x, y = centre + ring * np.array((np.sin(k * np.pi / 6), np.cos(k * np.pi / 6)))
-                cv2.circle(img, (int(x), int(y)), max(1, int(ring * 0.16)), (60, 200, 235), -1, cv2.LINE_AA)
-            size = wide * scale / (cv2.getTextSize(letters, cv2.FONT_HERSHEY_DUPLEX, 1, 2)[0][0] + 8) * 0.8
-            size = min(size, 0.3 * high * scale / 22)
-            (tw, _), _ = cv2.getTextSize(letters, cv2.FONT_HERSHEY_DUPLEX, size, 2)
-            place = (int(centre[0] - tw / 2), int(high * scale * 0.88))
-            cv2.putText(
-                img,
-                letters,
-                place,
-                cv2.FONT_HERSHEY_DUPLEX,
-                size,
-                (240, 240, 240),
-                max(1, int(size * 1.6)),
-                cv2.LINE_AA,
-            )
-            small = cv2.resize(img, (wide, high), interpolation=cv2.INTER_AREA)
-            bank.append(np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) if gray else small, np.uint8))
-        return bank[int(rng.random() * len(bank))]
-
-    def _seal(self, canvas: npt.NDArray[np.uint8], x: int, y: int, cap: int, gray: bool) -> None:
-        """Stamp an inspection seal, a pair of them, or a coat of arms between the groups, in place."""
-        rng = self._rng
-        pick = rng.random(3)
-        count, radius = (2, 0.2) if pick[0] < 0.45 else (1, 0.26 if pick[0] < 0.8 else 0.36)
-        for k in range(count):
-            centre = (x, y + round(cap * (0.5 if count == 1 else 0.24 + 0.52 * k)))
-            size = max(2, round(cap * radius * float(rng.uniform(0.75, 1.05))))
-            colour = _ink(tuple(int(v) for v in rng.integers(20, 245, 3)), gray)
-            cv2.circle(canvas, centre, size, colour, -1, cv2.LINE_AA)
-            inner = _ink(tuple(int(v) for v in rng.integers(0, 255, 3)), gray)
-            if pick[1] < 0.5:
-                cv2.circle(canvas, centre, max(1, round(size * 0.6)), inner, max(1, size // 4), cv2.LINE_AA)
-            for _ in range(int(pick[2] * 4)):
-                a, b = (rng.normal(0, 0.35, (2, 2)) * size).astype(int)
-                cv2.line(
-                    canvas,
-                    (centre[0] + a[0], centre[1] + a[1]),
-                    (centre[0] + b[0], centre[1] + b[1]),
-                    inner,
-                    max(1, size // 5),
-                    cv2.LINE_AA,
-                )
-
     def _screws(self, canvas: npt.NDArray[np.uint8], gray: bool) -> None:
         rng = self._rng
         if rng.random() > 0.2:
             return
         h, w = canvas.shape[:2]
-        level = _ink((int(rng.integers(20, 230)),) * 3, gray)
+        level = shade_of((int(rng.integers(20, 230)),) * 3, gray)
         for side in (float(rng.uniform(0.06, 0.25)), float(rng.uniform(0.75, 0.94))):
             where = (int(side * w), int(h * (0.5 if rng.random() < 0.4 else rng.choice([0.08, 0.92]))))
             cv2.circle(canvas, where, max(1, round(0.035 * h)), level, -1, cv2.LINE_AA)
@@ -368,21 +328,17 @@ def _plain(marked: str) -> str:
     return "".join(c for c in marked if c.isalnum())
 
 
-def _ink(colour: tuple[int, ...], gray: bool) -> tuple[float, ...]:
-    return (float(np.dot(_LUMA, colour)),) if gray else tuple(float(c) for c in colour)
-
-
 def _shade(style: Style, rng: np.random.Generator, spread: float) -> Style:
     light, dark = rng.normal(0, spread, 2)
     ground = tuple(int(np.clip(c + light + rng.normal(0, spread / 3), 0, 255)) for c in style.ground)
     ink = tuple(int(np.clip(c + dark + rng.normal(0, spread / 3), 0, 255)) for c in style.ink)
-    return Style(ground, ink, style.band, style.right)  # type: ignore[arg-type]
+    return Style(ground, ink, style.band)  # type: ignore[arg-type]
 
 
 def _gray_look(style: Style, rng: np.random.Generator) -> Style:
     """Give the style worn greys: only the order of ground and ink and a readable distance are kept."""
-    ground, ink = float(np.dot(_LUMA, style.ground)), float(np.dot(_LUMA, style.ink))
+    ground, ink = shade_of(style.ground, True)[0], shade_of(style.ink, True)[0]
     ground = float(np.clip(ground + rng.normal(0, 25), 10, 255))
     away = max(45.0, abs(ground - ink) * float(rng.uniform(0.6, 1.05)))
     ink = float(np.clip(ground - away if ink < ground else ground + away, 0, 255))
-    return Style((round(ground),) * 3, (round(ink),) * 3, style.band, style.right)
+    return Style((round(ground),) * 3, (round(ink),) * 3, style.band)

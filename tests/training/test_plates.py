@@ -132,7 +132,5 @@ def test_drawn_plates_need_neither_torch_nor_pillow_nor_fonts() -> None:
         "import sys; sys.modules['torch'] = sys.modules['PIL'] = None; import numpy as np\n"
         "from plates import PlateRenderer; PlateRenderer(np.random.default_rng(0), faces='drawn').crop()"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", code], cwd=TRAINING, capture_output=True, text=True, check=False
-    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=TRAINING, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr

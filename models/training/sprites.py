@@ -1,0 +1,98 @@
+"""The small things on and about a plate: EU bands, seals and dealers' lettering, drawn once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from glyphs import CAPS_PX, Face, Gray
+from layouts import LETTERS, Colour
+
+_LUMA = np.array((0.114, 0.587, 0.299), np.float32)
+_BLUE: Colour = (150, 60, 10)
+
+
+def shade_of(colour: tuple[int, ...], gray: bool) -> tuple[float, ...]:
+    """Return a BGR colour as OpenCV takes it, for a grey or a colour picture."""
+    return (float(np.dot(_LUMA, colour)),) if gray else tuple(float(c) for c in colour)
+
+
+class Sprites:
+    """Draws and keeps them; all chance comes from `rng`."""
+
+    def __init__(self, rng: np.random.Generator, faces: Sequence[Face]) -> None:
+        self._rng = rng
+        self._faces = faces
+        self._kept: dict[tuple[str, int], list[npt.NDArray[np.uint8]]] = {}
+
+    def lettering(self, foot: int, room: int) -> Gray:
+        """Return a small line of lettering for the holder, as a mask."""
+        rng = self._rng
+        key = ("dealer", foot)
+        bank = self._kept.setdefault(key, [])
+        if len(bank) < 24:
+            glyphs = self._faces[int(rng.random() * len(self._faces))].masks[CAPS_PX[2]]
+            word = "".join(LETTERS[int(p * 26)] for p in rng.random(int(rng.integers(5, 18))))
+            line = np.hstack([np.pad(glyphs[c], ((0, 0), (0, 3))) for c in word])
+            size = max(3, round(foot * 0.65))
+            wide = max(8, round(line.shape[1] * size / line.shape[0]))
+            bank.append(np.asarray(cv2.resize(line, (wide, size), interpolation=cv2.INTER_AREA), np.uint8))
+        return bank[int(rng.random() * len(bank))][:, : max(4, room)]
+
+    def band(self, letters: str, cap: int, gray: bool) -> npt.NDArray[np.uint8]:
+        """Return the blue band with ring of stars and country letters for characters of `cap` px."""
+        rng = self._rng
+        bank = self._kept.setdefault((f"band-{letters}-{gray}", cap), [])
+        if len(bank) < 4:
+            high = round(cap / 0.7)
+            wide = round(high * float(rng.uniform(0.34, 0.46)))
+            scale = 4
+            img = np.zeros((high * scale, wide * scale, 3), np.uint8)
+            img[:] = np.clip(np.array(_BLUE) + rng.normal(0, 18, 3), 0, 255)
+            centre, ring = np.array((wide / 2, high * 0.3)) * scale, wide * scale * 0.3
+            for k in range(12 if not letters.isdigit() else 0):
+                x, y = centre + ring * np.array((np.sin(k * np.pi / 6), np.cos(k * np.pi / 6)))
+                cv2.circle(img, (int(x), int(y)), max(1, int(ring * 0.16)), (60, 200, 235), -1, cv2.LINE_AA)
+            size = wide * scale / (cv2.getTextSize(letters, cv2.FONT_HERSHEY_DUPLEX, 1, 2)[0][0] + 8) * 0.8
+            size = min(size, 0.3 * high * scale / 22)
+            (tw, _), _ = cv2.getTextSize(letters, cv2.FONT_HERSHEY_DUPLEX, size, 2)
+            place = (int(centre[0] - tw / 2), int(high * scale * 0.88))
+            cv2.putText(
+                img,
+                letters,
+                place,
+                cv2.FONT_HERSHEY_DUPLEX,
+                size,
+                (240, 240, 240),
+                max(1, int(size * 1.6)),
+                cv2.LINE_AA,
+            )
+            small = cv2.resize(img, (wide, high), interpolation=cv2.INTER_AREA)
+            bank.append(np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) if gray else small, np.uint8))
+        return bank[int(rng.random() * len(bank))]
+
+    def seal(self, canvas: npt.NDArray[np.uint8], x: int, y: int, cap: int, gray: bool) -> None:
+        """Stamp an inspection seal, a pair of them, or a coat of arms between the groups, in place."""
+        rng = self._rng
+        pick = rng.random(3)
+        count, radius = (2, 0.2) if pick[0] < 0.45 else (1, 0.26 if pick[0] < 0.8 else 0.36)
+        for k in range(count):
+            centre = (x, y + round(cap * (0.5 if count == 1 else 0.24 + 0.52 * k)))
+            size = max(2, round(cap * radius * float(rng.uniform(0.75, 1.05))))
+            colour = shade_of(tuple(int(v) for v in rng.integers(20, 245, 3)), gray)
+            cv2.circle(canvas, centre, size, colour, -1, cv2.LINE_AA)
+            inner = shade_of(tuple(int(v) for v in rng.integers(0, 255, 3)), gray)
+            if pick[1] < 0.5:
+                cv2.circle(canvas, centre, max(1, round(size * 0.6)), inner, max(1, size // 4), cv2.LINE_AA)
+            for _ in range(int(pick[2] * 4)):
+                a, b = (rng.normal(0, 0.35, (2, 2)) * size).astype(int)
+                cv2.line(
+                    canvas,
+                    (centre[0] + a[0], centre[1] + a[1]),
+                    (centre[0] + b[0], centre[1] + b[1]),
+                    inner,
+                    max(1, size // 5),
+                    cv2.LINE_AA,
+                )
