@@ -1,0 +1,387 @@
+"""MQTT 5 towards the broker, for the one thread that owns a Link; the only file that names paho.
+
+paho keeps its network thread and its memory-only queue, and nothing else is left to it (its open issues 354,
+492, 613, 891, 893: loops that hang while ``is_connected()`` is true). Each connection is a new client; it is
+given at most ``WINDOW`` messages; its callbacks only append to a deque; silence of three keepalives ends it;
+and when to try again is decided here. A message is acknowledged by a PUBACK that says success, and by nothing
+else.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge_anpr.datatypes import Unusable
+
+WINDOW = 40
+CONNECT_S = 15.0
+BACKOFF_S = (0.5, 60.0)
+# A connection that ends sooner (thrown out by a second unit of its name, say) does not reset the backoff.
+STEADY_S = 10.0
+SILENT_KEEPALIVES = 3
+NO_MATCHING_SUBSCRIBERS = 0x10
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where the broker is and how to be let in. ``ca`` None means no TLS."""
+
+    host: str
+    port: int
+    client_id: str
+    keepalive_s: int = 30
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to publish at QoS 1; the broker throws it away after ``expiry_s``."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+    retain: bool = False
+    expiry_s: int | None = None
+
+
+class Outcome(Enum):
+    """What the broker said to a message."""
+
+    TAKEN = "taken"
+    NO_SUBSCRIBER = "no subscriber"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The broker has let us in (and has taken the subscription, if there is one)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """A connection, or an attempt at one, has ended; nothing is in flight now. ``reason`` says what to do."""
+
+    reason: str
+    was_connected: bool
+    retry_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The PUBACK of a message; ``reason`` is the broker's, in words."""
+
+    ticket: int
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message of the subscription."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+
+
+Event = Connected | Down | Answered | Received
+
+
+class Link:
+    """A lasting wish to be connected to ``broker``; call ``advance`` often, from one thread.
+
+    ``will`` is published by the broker when we vanish; ``subscribe`` is a topic filter, taken at QoS 1.
+    Raises Unusable when the TLS files cannot be used.
+    """
+
+    def __init__(self, broker: Broker, *, will: Message | None = None, subscribe: str | None = None) -> None:
+        if broker.ca is not None:
+            _tls(broker)
+        self._broker, self._will, self._subscribe = broker, will, subscribe
+        self._wake = threading.Event()
+        self._wire: _Wire | None = None
+        self._next_try, self._failures = 0.0, 0
+        self._connected_at: float | None = None
+        self._in_flight: dict[int, float] = {}
+
+    @property
+    def connected_s(self) -> float | None:
+        """For how long the link has stood, or None while it does not."""
+        return None if self._connected_at is None else time.monotonic() - self._connected_at
+
+    @property
+    def room(self) -> int:
+        """How many messages may be published now."""
+        if self._wire is None or self._connected_at is None:
+            return 0
+        return max(0, min(WINDOW, self._wire.receive_maximum) - len(self._in_flight))
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until the broker says something, or the time is over."""
+        self._wake.wait(timeout_s)
+        self._wake.clear()
+
+    def publish(self, message: Message) -> int | None:
+        """Hand one message over; its ticket comes back in an Answered. None: no room, or no connection.
+
+        Raises ValueError when the broker has said that it takes no message of this size.
+        """
+        if self._wire is None or self.room == 0:
+            return None
+        if len(message.payload) + len(message.topic) + 64 > self._wire.maximum_packet:
+            raise ValueError(f"{len(message.payload)} bytes; the broker takes {self._wire.maximum_packet}")
+        ticket = self._wire.publish(message)
+        if ticket is not None:
+            self._in_flight[ticket] = time.monotonic()
+        return ticket
+
+    def advance(self) -> list[Event]:
+        """Connect when it is time to, notice silence, and return what has happened since the last call."""
+        now, events = time.monotonic(), list[Event]()
+        if self._wire is None:
+            if now >= self._next_try:
+                self._wire = _Wire(self._broker, self._will, self._subscribe, self._wake)
+            return events
+        while self._wire is not None and self._wire.events:
+            event = self._wire.events.popleft()
+            if isinstance(event, Connected):
+                self._connected_at = now
+            elif isinstance(event, Answered):
+                self._in_flight.pop(event.ticket, None)
+            if isinstance(event, _Ended):
+                events.append(self._down(event.reason, now))
+            else:
+                events.append(event)
+        silence = self._silence(now)
+        if silence:
+            events.append(self._down(silence, now))
+        return events
+
+    def close(self, farewell: Message | None = None, timeout_s: float = 0.5) -> None:
+        """Publish ``farewell`` if connected, wait at most ``timeout_s`` for its PUBACK, and disconnect."""
+        if self._wire is None:
+            return
+        deadline = time.monotonic() + timeout_s
+        ticket = self._wire.publish(farewell) if farewell and self._connected_at is not None else None
+        while ticket is not None and (left := deadline - time.monotonic()) > 0:
+            self.wait(min(left, 0.1))
+            for event in self.advance():
+                if isinstance(event, Down) or (isinstance(event, Answered) and event.ticket == ticket):
+                    ticket = None
+        if self._wire is not None:
+            self._wire.end(polite=True)
+            self._wire, self._connected_at = None, None
+
+    def _silence(self, now: float) -> str | None:
+        wire = self._wire
+        if wire is None:
+            return None
+        if self._connected_at is None:
+            patience = CONNECT_S
+            text = f"no answer in {patience:.0f} s; check the network, and mqtt.host and mqtt.port"
+            return text if now - wire.began > patience else None
+        patience = SILENT_KEEPALIVES * wire.keepalive_s
+        oldest = min(self._in_flight.values(), default=now)
+        if now - wire.heard > patience or now - oldest > patience:
+            return f"silent for {patience:.0f} s; connecting anew"
+        return None
+
+    def _down(self, reason: str, now: float) -> Down:
+        was_connected = self._connected_at is not None
+        steady = self._connected_at is not None and now - self._connected_at >= STEADY_S
+        self._failures = 1 if steady else self._failures + 1
+        longest = min(BACKOFF_S[1], BACKOFF_S[0] * 2 ** min(self._failures - 1, 16))
+        retry_s = longest * random.uniform(0.5, 1.0)  # so that a fleet does not come back all at once
+        if self._wire is not None:
+            self._wire.end(polite=False)
+        self._wire, self._connected_at, self._next_try = None, None, now + retry_s
+        self._in_flight.clear()
+        return Down(reason, was_connected, retry_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    reason: str
+
+
+class _Wire:
+    """One connection of one paho client, from its birth to its end. Its callbacks run in paho's thread."""
+
+    def __init__(self, broker: Broker, will: Message | None, subscribe: str | None, wake: threading.Event) -> None:
+        self.events: deque[Connected | Answered | Received | _Ended] = deque()
+        self.began = self.heard = time.monotonic()
+        self.keepalive_s = broker.keepalive_s
+        self.receive_maximum, self.maximum_packet = 65_535, 268_435_455
+        self._broker, self._subscribe, self._wake = broker, subscribe, wake
+        self._abandoned = False
+        self._client = client = paho.Client(
+            CallbackAPIVersion.VERSION2, broker.client_id, protocol=paho.MQTTv5, reconnect_on_failure=False
+        )
+        client.max_inflight_messages_set(WINDOW + 8)
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_publish, client.on_message = self._on_publish, self._on_message
+        client.on_subscribe, client.on_log = self._on_subscribe, self._on_log
+        if broker.username is not None:
+            client.username_pw_set(broker.username, broker.password)
+        if will is not None:
+            client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
+        # Name resolution and the TCP and TLS handshakes block, for longer than a SIGTERM may take.
+        self._dialling = threading.Thread(target=self._dial, name="mqtt-dial", daemon=True)
+        self._dialling.start()
+
+    def publish(self, message: Message) -> int | None:
+        properties = None
+        if message.expiry_s is not None:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = message.expiry_s
+        info = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)
+        # On any other answer paho may have queued it; the connection is ending, and with it this client.
+        return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
+
+    def end(self, *, polite: bool) -> None:
+        """Leave this client for good: close its socket, and let its thread, which may hang, find that out."""
+        self._abandoned = True
+        sock = self._client.socket()
+        if polite and self._client.is_connected():
+            self._client.disconnect()
+        elif sock is not None:
+            with suppress(OSError):  # it was closed already, which is all we wanted
+                sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+        reaper = threading.Thread(target=self._reap, name="mqtt-reap", daemon=True)
+        reaper.start()
+        reaper.join(0.3)
+
+    def _reap(self) -> None:
+        self._dialling.join()
+        self._client.loop_stop()
+
+    def _dial(self) -> None:
+        broker, client = self._broker, self._client
+        try:
+            if broker.ca is not None:
+                client.tls_set_context(_tls(broker))
+            client.connect_timeout = CONNECT_S - 5
+            client.connect(broker.host, broker.port, keepalive=broker.keepalive_s, clean_start=True)
+        except (OSError, ValueError, Unusable) as error:
+            self._tell(_Ended(_why_not(error)))
+            return
+        if self._abandoned:
+            client.disconnect()
+        else:
+            client.loop_start()
+
+    def _tell(self, event: Connected | Answered | Received | _Ended) -> None:
+        self.events.append(event)
+        self._wake.set()
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        _user: object,
+        _flags: object,
+        code: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if code.is_failure:
+            self._tell(_Ended(_refusal(code)))
+            return
+        self.receive_maximum = getattr(properties, "ReceiveMaximum", self.receive_maximum)
+        self.maximum_packet = getattr(properties, "MaximumPacketSize", self.maximum_packet)
+        self.keepalive_s = getattr(properties, "ServerKeepAlive", self.keepalive_s)
+        if self._subscribe is None:
+            self._tell(Connected())
+        else:
+            client.subscribe(self._subscribe, qos=1)
+
+    def _on_subscribe(
+        self, _client: paho.Client, _user: object, _mid: int, codes: list[ReasonCode], _properties: object
+    ) -> None:
+        refused = [code for code in codes if code.is_failure]
+        self._tell(_Ended(f"the broker refuses the subscription: {refused[0]}") if refused else Connected())
+
+    def _on_disconnect(
+        self,
+        _client: paho.Client,
+        _user: object,
+        flags: paho.DisconnectFlags,
+        code: ReasonCode,
+        _properties: object,
+    ) -> None:
+        said = flags.is_disconnect_packet_from_server
+        self._tell(_Ended(_refusal(code) if said else "the connection broke"))
+
+    def _on_publish(
+        self, _client: paho.Client, _user: object, ticket: int, code: ReasonCode, _properties: object
+    ) -> None:
+        if code.value == NO_MATCHING_SUBSCRIBERS:
+            outcome = Outcome.NO_SUBSCRIBER
+        else:
+            outcome = Outcome.REFUSED if code.is_failure else Outcome.TAKEN
+        self._tell(Answered(ticket, outcome, str(code)))
+
+    def _on_message(self, _client: paho.Client, _user: object, message: paho.MQTTMessage) -> None:
+        self._tell(Received(message.topic, bytes(message.payload)))
+
+    def _on_log(self, _client: paho.Client, _user: object, _level: int, text: str) -> None:
+        if text.startswith("Received "):  # the only place where paho tells of a PINGRESP
+            self.heard = time.monotonic()
+
+
+def _tls(broker: Broker) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=broker.ca)
+        if broker.certificate is not None:
+            context.load_cert_chain(broker.certificate, broker.key)
+    except OSError as error:  # ssl.SSLError is one
+        names = ", ".join(str(path) for path in (broker.ca, broker.certificate, broker.key) if path)
+        raise Unusable(f"mqtt.tls cannot be used: {error.strerror or error}; check {names}") from error
+    return context
+
+
+def _why_not(error: Exception) -> str:
+    match error:
+        case Unusable():
+            return str(error)
+        case socket.gaierror():
+            advice = "its name cannot be resolved; check mqtt.host and the unit's DNS"
+        case ssl.SSLCertVerificationError():
+            advice = f"its certificate is not accepted ({error.verify_message}); check mqtt.tls.ca and the clock"
+        case ssl.SSLError():
+            advice = f"TLS failed ({error.reason}); check mqtt.tls, and that mqtt.port is the broker's TLS port"
+        case ConnectionRefusedError():
+            advice = "nothing listens there; check mqtt.host and mqtt.port, and that the broker runs"
+        case TimeoutError():
+            advice = "it does not answer; check the network and its firewall, mqtt.host and mqtt.port"
+        case _:
+            words = getattr(error, "strerror", None) or error
+            advice = f"{words}; check the network, mqtt.host and mqtt.port"
+    return advice
+
+
+_REFUSALS = {
+    0x84: "it does not speak MQTT 5; use a broker that does",
+    0x86: "user name or password are wrong; check mqtt.username and mqtt.password_file",
+    0x87: "it does not authorise this unit; check mqtt.username, mqtt.password_file, mqtt.tls, and its rules",
+    0x8E: "another client connects with this unit's name; give every unit its own unit.id",
+}
+
+
+def _refusal(code: ReasonCode) -> str:
+    return _REFUSALS.get(code.value) or f"it says: {str(code).lower()}"
