@@ -92,7 +92,8 @@ def quantize(
             str(int8_path),
             _Arrays(name, calibration_arrays),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Add"],
+            # Relu too, though it is absorbed: without it every convolution is followed by a dequantize-quantize pair
+            op_types_to_quantize=["Conv", "Add", "Relu"],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,

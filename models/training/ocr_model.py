@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -69,10 +71,13 @@ class DeployNet(nn.Module):
 
     def __init__(self, net: OcrNet) -> None:
         super().__init__()
-        self.net = net
+        self.net = copy.deepcopy(net).eval()
+        first = self.net.body[0][0]  # type: ignore[index]
+        with torch.no_grad():
+            first.weight.mul_(1 / TARGET_STD)  # one node less in the graph
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
-        return self.net(scaled(x))  # type: ignore[no-any-return]
+        return self.net(x.float() - MEAN)  # type: ignore[no-any-return]
 
 
 def scaled(x: torch.Tensor) -> torch.Tensor:
