@@ -62,7 +62,9 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("ES", "2000", "9999-XXX", "BCDFGHJKLMNPRSTVWXYZ"),
 )
 
-_MASKS = [(layout, layout.masks) for layout in LAYOUTS]
+_BY_LENGTH: dict[int, list[tuple[Layout, NDArray[np.bool_]]]] = {}
+for _layout in LAYOUTS:
+    _BY_LENGTH.setdefault(len(_layout.masks), []).append((_layout, _layout.masks))
 _OTHER = {ALPHABET.index(a): ALPHABET.index(b) for a, b in map(tuple, ("O0", "0O", "I1", "1I"))}
 # How much less likely a spelling is that fits no layout. Small enough that a layout overrules a font in which O and 0
 # are one drawing, large enough that a clear picture of an unusual plate stands.
@@ -72,13 +74,12 @@ MOST_DOUBTS = 6
 
 def fitting(classes: NDArray[np.uint8], country: str | None = None) -> list[Layout]:
     """The layouts that a text of these classes fits, of one country or of all."""
-    positions = np.arange(len(classes))
+    values = classes.tolist()
     return [
         layout
-        for layout, mask in _MASKS
-        if len(mask) == len(classes)
-        and (country is None or layout.country == country)
-        and bool(mask[positions, classes].all())
+        for layout, mask in _BY_LENGTH.get(len(values), ())
+        if (country is None or layout.country == country)
+        and all(mask[position, value] for position, value in enumerate(values))
     ]
 
 

@@ -5,56 +5,84 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_anpr.datatypes import PlateRead, PlateReading, Posteriors
 from edge_anpr.plates.syntax import decide
+from edge_anpr.plates.text import ALPHABET
 from edge_anpr.privacy.wipe import wipe
 
 MOST_READINGS = 48
 # A plate narrower than this is read worse (82 % at 43 px, 99 % at 57 px), so that its voice counts less.
 FULL_WEIGHT_PX = 70.0
-_FOLD = np.arange(36, dtype=np.uint8)
-_FOLD[24], _FOLD[18] = 0, 1  # O with 0, I with 1: one drawing in many fonts, so no disagreement
+# O with 0, I with 1: one drawing in many fonts, so no disagreement.
+_FOLD = np.arange(len(ALPHABET), dtype=np.uint8)
+_FOLD[ALPHABET.index("O")], _FOLD[ALPHABET.index("I")] = ALPHABET.index("0"), ALPHABET.index("1")
+
+
+@dataclass(slots=True, eq=False)
+class _Voice:
+    posteriors: Posteriors = field(repr=False)
+    folded: NDArray[np.uint8] = field(repr=False)
+    weight: float
 
 
 @dataclass(slots=True)
-class _Voice:
-    posteriors: Posteriors = field(repr=False)
-    weight: float
+class _Choir:
+    """The voices that found the same number of characters, and their weighted sum, so that fusing costs no sum."""
+
+    total: NDArray[np.float32] = field(repr=False)
+    voices: list[_Voice] = field(default_factory=list)
+    weight: float = 0.0
+
+    def take(self, voice: _Voice) -> None:
+        self.voices.append(voice)
+        self.total += voice.posteriors * voice.weight
+        self.weight += voice.weight
+
+    def drop(self, voice: _Voice) -> None:
+        self.voices.remove(voice)
+        self.total -= voice.posteriors * voice.weight
+        self.weight -= voice.weight
+        wipe(voice.posteriors, voice.folded)
 
 
 class Passage:
     """Collects readings of one track, at most 48, and fuses them; ``forget`` overwrites all of them."""
 
     def __init__(self) -> None:
-        self._voices: list[_Voice] = []
+        self._choirs: dict[int, _Choir] = {}
+        self._count = 0
         self.frames = 0
 
     def add(self, reading: PlateReading) -> None:
         """Take one frame's reading; its posteriors belong to the passage from now on."""
         self.frames += 1
-        if not len(reading.posteriors):
+        length = len(reading.posteriors)
+        if not length:
             return
         weight = max(reading.confidence, 0.01) * min(reading.width_px / FULL_WEIGHT_PX, 1.0) ** 2
-        self._voices.append(_Voice(reading.posteriors, weight))
-        if len(self._voices) > MOST_READINGS:  # a parked car is read for hours: the weakest voice makes room
-            weakest = min(range(len(self._voices)), key=lambda index: self._voices[index].weight)
-            wipe(self._voices.pop(weakest).posteriors)
+        folded = _FOLD[reading.posteriors.argmax(axis=1)]
+        if length not in self._choirs:
+            self._choirs[length] = _Choir(np.zeros(reading.posteriors.shape, np.float32))
+        self._choirs[length].take(_Voice(reading.posteriors, folded, weight))
+        self._count += 1
+        if self._count > MOST_READINGS:  # a parked car is read for hours: the weakest voice makes room
+            choir, weakest = min(
+                ((choir, voice) for choir in self._choirs.values() for voice in choir.voices),
+                key=lambda pair: pair[1].weight,
+            )
+            choir.drop(weakest)
+            self._count -= 1
 
     def fuse(self) -> PlateRead | None:
         """The plate so far; None while nothing was read. Its arrays are the caller's, to be wiped."""
-        weights: dict[int, float] = {}
-        for voice in self._voices:
-            weights[len(voice.posteriors)] = weights.get(len(voice.posteriors), 0.0) + voice.weight
-        if not weights:
+        choir = max(self._choirs.values(), key=lambda choir: choir.weight, default=None)
+        if choir is None or not choir.voices:
             return None
-        length = max(weights, key=lambda count: weights[count])
-        voices = [voice for voice in self._voices if len(voice.posteriors) == length]
-        posteriors = np.zeros((length, len(_FOLD)), np.float32)
-        for voice in voices:
-            posteriors += voice.posteriors * (voice.weight / weights[length])
+        posteriors = choir.total / choir.weight
         classes, confidences, layout = decide(posteriors)
-        agree = sum(bool(np.array_equal(_FOLD[voice.posteriors.argmax(axis=1)], _FOLD[classes])) for voice in voices)
+        folded = _FOLD[classes]
         return PlateRead(
             classes=classes,
             posteriors=posteriors,
@@ -62,14 +90,16 @@ class Passage:
             country=layout.country if layout else None,
             layout=f"{layout.country} {layout.name}" if layout else None,
             frames=self.frames,
-            agree=agree,
+            agree=sum(bool((voice.folded == folded).all()) for voice in choir.voices),
         )
 
     def forget(self) -> None:
         """Overwrite every reading."""
-        for voice in self._voices:
-            wipe(voice.posteriors)
-        self._voices.clear()
+        for choir in self._choirs.values():
+            wipe(choir.total)
+            for voice in choir.voices:
+                wipe(voice.posteriors, voice.folded)
+        self._choirs.clear()
 
 
 def forget_read(read: PlateRead) -> None:

@@ -50,8 +50,10 @@ def test_a_parked_car_does_not_fill_the_memory_and_its_best_frames_stay() -> Non
     passage.add(reading("DB01DB", 0.99))
     for _ in range(3 * MOST_READINGS):
         passage.add(reading("DB01D8", 0.3))
-    assert len(passage._voices) == MOST_READINGS
-    assert any(voice.posteriors.max() > 0.98 for voice in passage._voices)
+    (choir,) = passage._choirs.values()
+    assert len(choir.voices) == MOST_READINGS
+    assert any(voice.posteriors.max() > 0.98 for voice in choir.voices)
+    assert choir.weight == pytest.approx(sum(voice.weight for voice in choir.voices))
 
 
 def test_forgetting_overwrites_the_very_buffers() -> None:
@@ -59,8 +61,10 @@ def test_forgetting_overwrites_the_very_buffers() -> None:
     passage.add(item)
     read = passage.fuse()
     assert read is not None
+    total = passage._choirs[6].total
     passage.forget()
     assert not item.posteriors.any()
+    assert not total.any()
     forget_read(read)
     assert not read.classes.any()
     assert not read.posteriors.any()
@@ -71,7 +75,7 @@ def test_forgetting_overwrites_the_very_buffers() -> None:
 def test_repr_tells_no_plate(value: PlateReading) -> None:
     passage = Passage()
     passage.add(value)
-    for thing in (value, passage.fuse(), passage._voices[0], passage):
+    for thing in (value, passage.fuse(), next(iter(passage._choirs.values())), passage):
         assert "posteriors" not in repr(thing)
         assert "classes" not in repr(thing)
         assert "0.95" not in repr(thing).replace("confidence=0.95", "")
