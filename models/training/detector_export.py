@@ -46,6 +46,7 @@ def save_weights(net: Detector, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {k: v.half() if v.dtype.is_floating_point else v for k, v in net.state_dict().items()}
     save_file({k: v.contiguous() for k, v in state.items()}, path)
+    path.chmod(0o644)  # the library writes for the owner alone
 
 
 def load_weights(path: Path) -> Detector:
