@@ -16,9 +16,9 @@ import ocr_measure
 import torch
 from export import export_onnx, macs_of, quantize, write_card
 from faces import font_faces
-from ocr_model import ALPHABET, BLANK, MEAN, MIN_STD, TARGET_STD, DeployNet, OcrNet, standardise
+from ocr_io import ALPHABET, BLANK, CROP_H, CROP_W, MEAN, MIN_STD, TARGET_STD, standardise
+from ocr_model import DeployNet, OcrNet
 from ocr_train import BATCH, HELD_OUT_SEED
-from plates import CROP_H, CROP_W
 from safetensors import safe_open
 from safetensors.torch import save_file
 

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
-from ocr_model import decode, fold, standardise
-from plates import CROP_H, CROP_W, PlateRenderer
+from ocr_io import CROP_H, CROP_W, decode, fold, standardise, to_input
+from plates import PlateRenderer
 
 MEASURE_SEED = 990_002  # neither the training seeds nor the held-out set that training watches
 
@@ -59,14 +59,6 @@ def score(texts: list[str], labels: list[list[str]]) -> Score:
     exact = sum(text in label for text, label in zip(texts, labels, strict=True))
     folded = sum(fold(text) in map(fold, label) for text, label in zip(texts, labels, strict=True))
     return Score(len(texts), exact, folded)
-
-
-def to_input(gray: npt.NDArray[np.uint8], rows: int) -> npt.NDArray[np.uint8]:
-    """Squeeze a plate crop to 32×128; two rows are cut in half by height and stand side by side."""
-    if rows == 1:
-        return np.asarray(cv2.resize(gray, (CROP_W, CROP_H), interpolation=cv2.INTER_AREA), np.uint8)
-    square = np.asarray(cv2.resize(gray, (CROP_W // 2, 2 * CROP_H), interpolation=cv2.INTER_LINEAR), np.uint8)
-    return np.hstack((square[:CROP_H], square[CROP_H:]))
 
 
 def labelled(folder: Path, rows: int) -> Iterator[tuple[npt.NDArray[np.uint8], list[str], str]]:

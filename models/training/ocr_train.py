@@ -17,7 +17,8 @@ from types import FrameType
 import cv2
 import numpy as np
 import torch
-from ocr_model import BLANK, STEPS, OcrNet, decode, encode, fold, scaled, standardise
+from ocr_io import BLANK, decode, fold, standardise
+from ocr_model import STEPS, OcrNet, encode, scaled
 from plates import PlateRenderer
 from safetensors import safe_open
 from safetensors.torch import save_file

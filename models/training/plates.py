@@ -18,9 +18,8 @@ import numpy.typing as npt
 from degrade import degrade
 from glyphs import CAPS_PX, Face, Gray, drawn_faces
 from layouts import STYLES, Style
+from ocr_io import CROP_H, CROP_W
 from sprites import Sprites, shade_of
-
-CROP_H, CROP_W = 32, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,10 @@ class PlateRenderer:
         return FlatPlate(np.asarray(gray, np.uint8), bgr, _plain("".join(rows)), len(rows))
 
     def crop(self) -> tuple[Gray, str]:
-        """Draw a degraded crop, rectified with the errors a rectifier makes: uint8 32×128, and its text."""
+        """Draw a degraded crop, rectified with the errors a rectifier makes: uint8 32×128, and its text.
+
+        The text is empty for the few crops whose rows are laid out wrongly: they are not to be read.
+        """
         rng = self._rng
         marked, named, band = self._text()
         rows = [marked]
@@ -89,13 +91,15 @@ class PlateRenderer:
         seen, cap_px = self._look_at(canvas, plate_w, double)
         seen = degrade(seen, rng, cap_px)
         scaling = (cv2.INTER_LINEAR, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)[int(rng.random() * 4)]
-        if double:
+        # Where a shape allows one row and two, the reader tries both and keeps the surer: the wrong one says nothing.
+        wrong = rng.random() < 0.02
+        if double != wrong:
             # as the reader does it: the square crop is cut in half and the halves stand side by side
             square = cv2.resize(seen, (CROP_W // 2, CROP_H * 2), interpolation=scaling)
             crop = np.hstack((square[:CROP_H], square[CROP_H:]))
         else:
             crop = np.asarray(cv2.resize(seen, (CROP_W, CROP_H), interpolation=scaling), np.uint8)
-        return np.ascontiguousarray(crop, np.uint8), _plain("".join(rows))
+        return np.ascontiguousarray(crop, np.uint8), "" if wrong else _plain("".join(rows))
 
     def _text(self) -> tuple[str, str, str]:
         return layouts.arbitrary(self._rng) if self._rng.random() < 0.36 else layouts.national(self._rng)
