@@ -230,7 +230,7 @@ class _Wire:
         self.keepalive_s = broker.keepalive_s
         self.receive_maximum, self.maximum_packet = 65_535, 268_435_455
         self._broker, self._subscribe, self._wake = broker, subscribe, wake
-        self._abandoned = False
+        self._abandoned = self._welcome = False
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2, broker.client_id, protocol=paho.MQTTv5, reconnect_on_failure=False
         )
@@ -277,7 +277,7 @@ class _Wire:
         try:
             if broker.ca is not None:
                 client.tls_set_context(_tls(broker))
-            client.connect_timeout = CONNECT_S - 5
+            client.connect_timeout = CONNECT_S * 0.6
             client.connect(broker.host, broker.port, keepalive=broker.keepalive_s, clean_start=True)
         except (OSError, ValueError, Unusable) as error:
             self._tell(_Ended(_why_not(error)))
@@ -302,6 +302,7 @@ class _Wire:
         if code.is_failure:
             self._tell(_Ended(_refusal(code)))
             return
+        self._welcome = True
         self.receive_maximum = getattr(properties, "ReceiveMaximum", self.receive_maximum)
         self.maximum_packet = getattr(properties, "MaximumPacketSize", self.maximum_packet)
         self.keepalive_s = getattr(properties, "ServerKeepAlive", self.keepalive_s)
@@ -324,8 +325,12 @@ class _Wire:
         code: ReasonCode,
         _properties: object,
     ) -> None:
-        said = flags.is_disconnect_packet_from_server
-        self._tell(_Ended(_refusal(code) if said else "the connection broke"))
+        if flags.is_disconnect_packet_from_server:
+            self._tell(_Ended(_refusal(code)))
+        elif self._welcome:
+            self._tell(_Ended("the connection broke"))
+        else:
+            self._tell(_Ended("it hung up without an answer; if it wants TLS on this port, set mqtt.tls"))
 
     def _on_publish(
         self, _client: paho.Client, _user: object, ticket: int, code: ReasonCode, _properties: object

@@ -172,7 +172,8 @@ class _Unit:
         if self._broker:
             self._want(self._broker)
         # A broker of our own has to have our subscriber first; another one may be away, or refuse it.
-        waited = self._broker is None and time.monotonic() - self._began > LISTEN_S
+        late = self._complaint is not None or time.monotonic() - self._began > LISTEN_S
+        waited = self._broker is None and late
         self._ready = self._ready or self._listening or waited
         if self._ready:
             self._want(self._recogniser)
