@@ -22,7 +22,6 @@ _PHASES = {
     "final": ("HIT final", "green"),
     "withdrawn": ("WITHDRAWN", "bold red"),
 }
-_WORD = "-"  # stands for what is not told
 
 
 class HitPrinter:
@@ -82,23 +81,21 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
 def _hit(body: dict[str, Any]) -> Text:
     word, style = _PHASES.get(str(body.get("phase")), ("HIT ?", "bold yellow"))
     match = _part(body, "match")
-    read, layout = str(body.get("read", _WORD)), body.get("layout")
-    plate = grouped(read, layout if isinstance(layout, str) else None)
-    listed = match.get("listed")
+    read, layout, listed = body.get("read"), body.get("layout"), match.get("listed")
+    plate = grouped(read, layout) if isinstance(read, str) and isinstance(layout, str) else read
     confidences = body.get("char_confidence")
     told = confidences if isinstance(confidences, list) else []
     certain = [value for value in told if isinstance(value, int | float)]
     line = Text(f"{_time(body.get('captured_at'))}  ")
     line.append(f"{word:<10}  ", style)
     line.append(f"{_clean(plate):<11}", "bold")
-    line.append(f" {_clean(body.get('country') or _WORD):<3} {_clean(match.get('class', _WORD))}")
+    line.append(f" {_clean(body.get('country')):<3} {_clean(match.get('class'))}")
     if isinstance(listed, str) and listed != read:
         line.append(f" (listed {_clean(listed)})", "yellow")
-    line.append(f"  {_clean(match.get('reason', _WORD))}", "cyan")
-    line.append(f"  {_clean(body.get('agree', _WORD))}/{_clean(body.get('frames', _WORD))} frames agree")
+    line.append(f"  {_clean(match.get('reason'))}", "cyan")
+    line.append(f"  {_clean(body.get('agree'))}/{_clean(body.get('frames'))} frames agree")
     line.append(f"  least certain character {min(certain):.0%}" if certain else "", "dim")
-    line.append(f"  {_clean(body.get('hit_id', _WORD))[:8]}", "dim")
-    return line
+    return line.append(f"  {_clean(body.get('hit_id'))[:8]}", "dim")
 
 
 def _health(body: dict[str, Any]) -> Text:
@@ -118,12 +115,12 @@ def _health(body: dict[str, Any]) -> Text:
         ("broker s", publisher.get("connected_s")),
     ):
         line.append(f" {name} ", "dim")
-        line.append(_clean(_WORD if value is None else value))
+        line.append(_clean(value))
     return line
 
 
 def _status(body: dict[str, Any]) -> Text:
-    word = _clean(body.get("status", _WORD))
+    word = _clean(body.get("status"))
     line = Text(f"{_time(body.get('at'))}  ")
     return line.append(f"{'status':<12}", "blue").append(word, "bold red" if word == "lost" else "bold")
 
@@ -133,12 +130,12 @@ def _birth(body: dict[str, Any]) -> Text:
     told = "  ".join(
         f"{name} {_clean(value)}"
         for name, value in (
-            ("edge-anpr", body.get("version", _WORD)),
-            ("camera", camera.get("id", _WORD)),
-            ("source", camera.get("source", _WORD)),
-            ("list", watchlist.get("list_id", _WORD)),
-            ("entries", watchlist.get("entries", _WORD)),
-            ("mandate", mandate.get("reference", _WORD)),
+            ("edge-anpr", body.get("version")),
+            ("camera", camera.get("id")),
+            ("source", camera.get("source")),
+            ("list", watchlist.get("list_id")),
+            ("entries", watchlist.get("entries")),
+            ("mandate", mandate.get("reference")),
         )
     )
     return Text(" " * 11).append(f"{'birth':<12}", "blue").append(told, "dim")
@@ -156,4 +153,6 @@ def _time(value: object) -> str:
 
 
 def _clean(value: object) -> str:
+    if value is None:
+        return "-"
     return "".join(character if character.isprintable() else "?" for character in str(value))
