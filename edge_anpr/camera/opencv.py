@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -10,6 +11,12 @@ import cv2
 import numpy as np
 
 from edge_anpr.datatypes import Colour, Frame, Gray, Unusable
+
+
+# OpenCV and its FFmpeg print what they choke on, and a camera's URL with its password, to stderr. Errors are told by
+# this package, in one line each.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+cv2.setLogLevel(0)
 
 
 class SourceLost(Exception):

@@ -14,9 +14,8 @@ class RtspCamera:
     """A network camera; ``read`` raises SourceLost when no frame came for ``stall_s`` seconds."""
 
     def __init__(self, url: str, stall_s: float) -> None:
-        # FFmpeg takes this from the environment only; it also shuts FFmpeg up, whose messages hold the URL's password.
+        # FFmpeg takes this from the environment only.
         os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         limit_ms = round(stall_s * 1000)
         opened = cv2.VideoCapture(
             url,

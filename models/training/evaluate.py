@@ -21,13 +21,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from edge_anpr.tools.terminal import progress, table
 from splits import TRAIN_SETS, Photo, held_back_photos
 
 from edge_anpr.datatypes import Box
 from edge_anpr.plates.syntax import decide
 from edge_anpr.plates.text import reveal
 from edge_anpr.tools import read as reading
+from edge_anpr.tools.terminal import progress, table
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Network, shipped
@@ -165,13 +165,14 @@ def main() -> None:
         sys.exit(f"{arguments.data}: holds none of nl_clips, eu_crops, ro_dashcam, openimages_plates")
     shares = [(what, right, of, *wilson(right, of)) for what, right, of in figures.counts]
     table(
-        ("what", "right", "of", "share", "95 % interval"),
+        "Right of all, with 95 % interval",
+        ("what", "right", "of", "share", "interval"),
         [
-            (what, str(right), str(of), f"{right / max(of, 1):.1%}", f"{low:.1%} to {high:.1%}")
+            (what, right, of, f"{right / max(of, 1):.1%}", f"{low:.1%} to {high:.1%}")
             for what, right, of, low, high in shares
         ],
     )
-    table(("what", "value"), [(what, f"{value:g}") for what, value in figures.numbers.items()])
+    table("Other figures", ("what", "value"), list(figures.numbers.items()))
     if arguments.json:
         arguments.json.write_text(json.dumps({"counts": shares, "numbers": figures.numbers}, indent=1) + "\n")
 
