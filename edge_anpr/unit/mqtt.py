@@ -27,6 +27,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_anpr.datatypes import Unusable
+from edge_anpr.unit.advice import refused, unreachable
 
 WINDOW = 40
 CONNECT_S = 15.0
@@ -280,7 +281,7 @@ class _Wire:
             client.connect_timeout = CONNECT_S * 0.6
             client.connect(broker.host, broker.port, keepalive=broker.keepalive_s, clean_start=True)
         except (OSError, ValueError, Unusable) as error:
-            self._tell(_Ended(_why_not(error)))
+            self._tell(_Ended(unreachable(error)))
             return
         if self._abandoned:
             client.disconnect()
@@ -300,7 +301,7 @@ class _Wire:
         properties: Properties | None,
     ) -> None:
         if code.is_failure:
-            self._tell(_Ended(_refusal(code)))
+            self._tell(_Ended(refused(code.value, str(code))))
             return
         self._welcome = True
         self.receive_maximum = getattr(properties, "ReceiveMaximum", self.receive_maximum)
@@ -326,7 +327,7 @@ class _Wire:
         _properties: object,
     ) -> None:
         if flags.is_disconnect_packet_from_server:
-            self._tell(_Ended(_refusal(code)))
+            self._tell(_Ended(refused(code.value, str(code))))
         elif self._welcome:
             self._tell(_Ended("the connection broke"))
         else:
@@ -358,35 +359,3 @@ def _tls(broker: Broker) -> ssl.SSLContext:
         names = ", ".join(str(path) for path in (broker.ca, broker.certificate, broker.key) if path)
         raise Unusable(f"mqtt.tls cannot be used: {error.strerror or error}; check {names}") from error
     return context
-
-
-def _why_not(error: Exception) -> str:
-    match error:
-        case Unusable():
-            return str(error)
-        case socket.gaierror():
-            advice = "its name cannot be resolved; check mqtt.host and the unit's DNS"
-        case ssl.SSLCertVerificationError():
-            advice = f"its certificate is not accepted ({error.verify_message}); check mqtt.tls.ca and the clock"
-        case ssl.SSLError():
-            advice = f"TLS failed ({error.reason}); check mqtt.tls, and that mqtt.port is the broker's TLS port"
-        case ConnectionRefusedError():
-            advice = "nothing listens there; check mqtt.host and mqtt.port, and that the broker runs"
-        case TimeoutError():
-            advice = "it does not answer; check the network and its firewall, mqtt.host and mqtt.port"
-        case _:
-            words = getattr(error, "strerror", None) or error
-            advice = f"{words}; check the network, mqtt.host and mqtt.port"
-    return advice
-
-
-_REFUSALS = {
-    0x84: "it does not speak MQTT 5; use a broker that does",
-    0x86: "user name or password are wrong; check mqtt.username and mqtt.password_file",
-    0x87: "it does not authorise this unit; check mqtt.username, mqtt.password_file, mqtt.tls, and its rules",
-    0x8E: "another client connects with this unit's name; give every unit its own unit.id",
-}
-
-
-def _refusal(code: ReasonCode) -> str:
-    return _REFUSALS.get(code.value) or f"it says: {str(code).lower()}"

@@ -78,7 +78,8 @@ def test_status_and_birth_are_shown() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"\xff\xfe", b"[" * 100_000, b"null", b"[]", b"{}", b'{"match":3,"char_confidence":"x","read":null,"layout":1}',
+    [b"", b"\xff\xfe", b"[" * 100_000, b"null", b"[]", b"{}",
+     b'{"match":3,"char_confidence":"x","read":null,"layout":1}',
      b'{"recogniser":[],"publisher":{"outbox":7},"at":12}', b'{"read":"\\u001b[2J\\n\\r","char_confidence":[]}'],
 )  # fmt: skip
 @pytest.mark.parametrize("topic", ["hit/cam-1", "health", "status", "birth", "unheard-of", ""])
