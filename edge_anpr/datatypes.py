@@ -27,6 +27,10 @@ class Unusable(Exception):
     """Something a person must mend before the program can go on; the text says what, where, and what to do."""
 
 
+class SourceLost(Exception):
+    """A live source gave no frame; it may come back, so the caller opens it again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture of the camera.

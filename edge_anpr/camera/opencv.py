@@ -12,15 +12,10 @@ import numpy as np
 
 from edge_anpr.datatypes import Colour, Frame, Gray, Unusable
 
-
 # OpenCV and its FFmpeg print what they choke on, and a camera's URL with its password, to stderr. Errors are told by
 # this package, in one line each.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-cv2.setLogLevel(0)
-
-
-class SourceLost(Exception):
-    """A live source gave no frame; it may come back, so the caller opens it again."""
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class SourceUnusable(Unusable):

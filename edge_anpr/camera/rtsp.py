@@ -6,8 +6,8 @@ import os
 
 import cv2
 
-from edge_anpr.camera.opencv import Capture, SourceLost
-from edge_anpr.datatypes import Frame
+from edge_anpr.camera.opencv import Capture
+from edge_anpr.datatypes import Frame, SourceLost
 
 
 class RtspCamera:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import cv2
 
-from edge_anpr.camera.opencv import Capture, SourceLost
-from edge_anpr.datatypes import Frame
+from edge_anpr.camera.opencv import Capture
+from edge_anpr.datatypes import Frame, SourceLost
 
 
 class V4l2Camera:

@@ -12,8 +12,7 @@ import threading
 import traceback
 from types import TracebackType
 
-from edge_anpr.camera.opencv import SourceLost
-from edge_anpr.datatypes import Unusable
+from edge_anpr.datatypes import SourceLost, Unusable
 
 
 def begin(process: str) -> None:

@@ -21,7 +21,6 @@ import cv2
 import edge_anpr
 from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.files import Clip, Folder
-from edge_anpr.camera.opencv import SourceLost
 from edge_anpr.camera.rtsp import RtspCamera
 from edge_anpr.camera.v4l2 import V4l2Camera
 from edge_anpr.config import (
@@ -35,7 +34,7 @@ from edge_anpr.config import (
 from edge_anpr.config import (
     V4l2Camera as V4l2Config,
 )
-from edge_anpr.datatypes import Frame, Unusable
+from edge_anpr.datatypes import Frame, SourceLost, Unusable
 from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.unit.clock import utc_of
 from edge_anpr.unit.decide import Decider

@@ -7,10 +7,10 @@ import pytest
 
 from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.files import Clip, Folder, frames
-from edge_anpr.camera.opencv import SourceLost, SourceUnusable
+from edge_anpr.camera.opencv import SourceUnusable
 from edge_anpr.camera.rtsp import RtspCamera
 from edge_anpr.camera.v4l2 import V4l2Camera
-from edge_anpr.datatypes import Frame
+from edge_anpr.datatypes import Frame, SourceLost
 
 FPS = 20
 
