@@ -107,7 +107,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("CZ", 2.0, ("0A0 0000", "0A0*0000", "0AA 0000"), LETTERS, _EU, "CZ"),
     Layout("SK", 1.5, ("AA*000AA", "AA 000AA"), LETTERS, _EU, "SK"),
     Layout("A", 2.2, ("A*00000A", "AA*000AA", "AA*0000A", "AA 000 AA", "A*0000AA"), LETTERS, _EU, "A"),
-    Layout("CH", 1.5, ("AA*000000", "AA.00000", "AA 000 000", "AA*0000"), LETTERS, ("white",), ""),
+    Layout("CH", 1.5, ("AA*000000", "*AA.00000*", "*AA 000 000*", "AA*0000", "*AA.000000*"), LETTERS, ("white",), ""),
     Layout("E", 2.2, ("0000 AAA", "0000 AAA", "AA-0000-AA", "A-0000-AA"), "BCDFGHJKLMNPRSTVWXYZ", _EU, "E"),
     Layout("P", 1.8, ("00-AA-00", "AA-00-00", "00-00-AA", "AA-00-AA", "AA 00 AA"), LETTERS, _EU, "P"),
     Layout("H", 1.8, ("AAA-000", "AAA*000", "AA AA-000", "AA*AA 000"), LETTERS, _EU, "H"),
@@ -183,6 +183,8 @@ def arbitrary(rng: np.random.Generator) -> tuple[str, str, str]:
         at = 1 + int(rng.random() * (len(text) - 1))
         if text[at - 1].isalnum() and text[at].isalnum():
             text = text[:at] + marks[int(rng.random() * len(marks))] + text[at:]
+    if rng.random() < 0.06:
+        text = "*" + text if rng.random() < 0.5 else text + "*"
     style = _RANDOM_STYLES[int(rng.random() ** 1.5 * len(_RANDOM_STYLES))]
     band = LAYOUTS[int(rng.random() * len(LAYOUTS))].band if rng.random() < 0.6 else ""
     return text, style, band
@@ -190,6 +192,7 @@ def arbitrary(rng: np.random.Generator) -> tuple[str, str, str]:
 
 def two_rows(text: str, rng: np.random.Generator) -> tuple[str, str]:
     """Split a text with marks into the two rows of a square plate, at a mark where there is one."""
+    text = text.strip("*")
     marks = [i for i, c in enumerate(text) if not c.isalnum()]
     if marks and rng.random() < 0.85:
         at = marks[int(rng.random() * len(marks))] if rng.random() < 0.6 else marks[0]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
-from glyphs import CAPS_PX, Face, Gray
+from glyphs import ALPHABET, CAPS_PX, Face, Gray
 from layouts import LETTERS, Colour
 
 _LUMA = np.array((0.114, 0.587, 0.299), np.float32)
@@ -52,6 +52,11 @@ class Sprites:
             img = np.zeros((high * scale, wide * scale, 3), np.uint8)
             img[:] = np.clip(np.array(_BLUE) + rng.normal(0, 18, 3), 0, 255)
             centre, ring = np.array((wide / 2, high * 0.3)) * scale, wide * scale * 0.3
+            if letters.isdigit():  # the right-hand band of France and Italy: a region's arms over its number
+                for _ in range(int(rng.integers(0, 6))):
+                    spot = tuple(int(v) for v in centre + rng.normal(0, 0.35, 2) * ring)
+                    level = int(rng.integers(120, 250))
+                    cv2.circle(img, spot, max(1, int(ring * rng.uniform(0.2, 0.7))), (level,) * 3, -1, cv2.LINE_AA)
             for k in range(12 if not letters.isdigit() else 0):
                 x, y = centre + ring * np.array((np.sin(k * np.pi / 6), np.cos(k * np.pi / 6)))
                 cv2.circle(img, (int(x), int(y)), max(1, int(ring * 0.16)), (60, 200, 235), -1, cv2.LINE_AA)
@@ -76,6 +81,9 @@ class Sprites:
     def seal(self, canvas: npt.NDArray[np.uint8], x: int, y: int, cap: int, gray: bool) -> None:
         """Stamp an inspection seal, a pair of them, or a coat of arms between the groups, in place."""
         rng = self._rng
+        if rng.random() < 0.3:
+            self._sticker(canvas, x, y, cap, gray)
+            return
         pick = rng.random(3)
         count, radius = (2, 0.2) if pick[0] < 0.45 else (1, 0.26 if pick[0] < 0.8 else 0.36)
         for k in range(count):
@@ -96,3 +104,24 @@ class Sprites:
                     max(1, size // 5),
                     cv2.LINE_AA,
                 )
+
+    def _sticker(self, canvas: npt.NDArray[np.uint8], x: int, y: int, cap: int, gray: bool) -> None:
+        """Stick a label or a shield between the groups, small letters on some: these are not to be read."""
+        rng = self._rng
+        high = max(4, round(cap * float(rng.uniform(0.35, 0.75))))
+        wide = max(3, round(high * float(rng.uniform(0.5, 1.0))))
+        y0 = y + round((cap - high) * float(rng.uniform(0.2, 0.8)))
+        x0 = max(0, x - wide // 2)
+        area = canvas[y0 : y0 + high, x0 : x0 + wide]
+        if rng.random() < 0.6:
+            area[:] = shade_of(tuple(int(v) for v in rng.integers(20, 250, 3)), gray)
+        ink = np.array(shade_of(tuple(int(v) for v in rng.integers(0, 255, 3)), gray))
+        if rng.random() < 0.5:
+            cv2.rectangle(canvas, (x0, y0), (x0 + wide, y0 + high), tuple(ink), max(1, cap // 24))
+        face = self._faces[int(rng.random() * len(self._faces))].masks[CAPS_PX[2]]
+        for row in range(int(rng.random() * 3)):
+            letter = face[ALPHABET[int(rng.random() * 36)]]
+            small = cv2.resize(letter, (max(2, wide * 2 // 3), max(2, high // 3)), interpolation=cv2.INTER_AREA)
+            spot = area[high * row // 2 + high // 12 :, wide // 6 :][: small.shape[0], : small.shape[1]]
+            cover = small[: spot.shape[0], : spot.shape[1]].astype(np.float32) / 255
+            spot[:] = spot + (cover if gray else cover[..., None]) * (ink - spot)
