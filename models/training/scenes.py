@@ -26,6 +26,9 @@ MIN_VISIBLE = 0.65
 #: How much a plate's corners count: known exactly, read off a straight box, unknown.
 EXACT, STRAIGHT, UNKNOWN = 1.0, 0.25, 0.0
 
+#: Share of the views that are made around such places.
+HARD_SHARE = 0.10
+
 #: (columns, rows) of a mosaic, its share, and the widest plate that is asked for in one of its tiles.
 _LAYOUTS = ((1, 1, 0.42, 620.0), (2, 2, 0.33, 270.0), (3, 2, 0.25, 150.0))
 _SETS = {"openimages_plates": 0.58, "ro_dashcam": 0.30, "pl_photos": 0.12}
@@ -106,6 +109,7 @@ class SceneMaker:
     def __init__(self, photos: list[Photo], renderer: Renderer, faces: list[Masks], rng: np.random.Generator) -> None:
         self._rng = rng
         self._faces = faces
+        self.hard: list[Photo] = []  # photos with places that the network took for plates
         self.pool = PlatePool(renderer, rng)
         self._sets = [(share, [p for p in photos if p.source == name]) for name, share in _SETS.items()]
         self._sets = [(share, found) for share, found in self._sets if found] or [(1.0, photos)]
@@ -133,8 +137,9 @@ class SceneMaker:
     def tile(self, height: int, width: int, widest: float) -> Scene:
         """Make one view, plates at most `widest` px wide; light, pastes, blur, noise and JPEG included."""
         rng = self._rng
-        photo = self._photo()
-        matrix, flip = self._place(photo, height, width, widest)
+        hard = bool(self.hard) and rng.random() < HARD_SHARE
+        photo = self.hard[int(rng.integers(len(self.hard)))] if hard else self._photo()
+        matrix, flip = self._place(photo, photo.hard if hard else photo.boxes, height, width, widest)
         image = view(photo, matrix, height, width, PAD if rng.random() < 0.8 else int(rng.integers(0, 256)))
         image = self._light(image)
         plates = _Plates()
@@ -151,15 +156,17 @@ class SceneMaker:
         _, photos = self._sets[int(np.searchsorted(shares / shares[-1], rng.random()))]
         return photos[int(rng.integers(len(photos)))]
 
-    def _place(self, photo: Photo, height: int, width: int, widest: float) -> tuple[FloatArray, bool]:
-        """Choose what of the photo is seen: the matrix photo to view, and whether it is mirrored."""
+    def _place(
+        self, photo: Photo, anchors: FloatArray, height: int, width: int, widest: float
+    ) -> tuple[FloatArray, bool]:
+        """Choose a view of the photo, mostly around an anchor: matrix from photo to view, whether mirrored."""
         rng = self._rng
         high, wide = photo.gray.shape
         stretch = np.array([np.exp(rng.normal(0, 0.06)), np.exp(rng.normal(0, 0.06))])
         kind, straight = rng.random(), False
         flip = bool(rng.random() < 0.5)
         fit = min(height / high, width / wide)
-        if kind < (0.3 if widest > 300 else 0.1) or not len(photo.boxes):
+        if kind < (0.3 if widest > 300 else 0.1) or not len(anchors):
             if rng.random() < 0.5:  # the whole photo, as the unit sees it, with its padding at the right or below
                 return np.array([[fit, 0, 0], [0, fit, 0]], np.float32), False
             scale = fit * float(rng.uniform(0.9, 1.8))
@@ -168,7 +175,7 @@ class SceneMaker:
             scale = fit * float(np.exp(rng.uniform(0, 1.6)))
             spot, target = rng.random(2) * [wide, high], np.array([width, height]) / 2
         else:
-            box = photo.boxes[int(rng.integers(len(photo.boxes)))]
+            box = anchors[int(rng.integers(len(anchors)))]
             across = float(box[2] - box[0])
             straight = across > 3.0 * float(box[3] - box[1])
             wanted = float(np.exp(rng.uniform(np.log(14), np.log(widest))))

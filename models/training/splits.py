@@ -24,7 +24,9 @@ TRAIN_SETS = ("openimages_plates", "ro_dashcam", "pl_photos")
 
 @dataclass(slots=True)
 class Photo:
-    """One gray photo with its labels; boxes [n,4] as x1 y1 x2 y2 in pixels, `ignore` [m,4] likewise.
+    """One gray photo with its labels; boxes [n,4] as x1 y1 x2 y2 in pixels, the other boxes likewise.
+
+    `ignore` are places that may be unlabelled plates, `hard` places that look like plates and are none.
 
     `mips[k]` is the photo shrunk by 2**k, so that a far view needs no slow area filter.
     """
@@ -36,6 +38,7 @@ class Photo:
     boxes: FloatArray
     quads: FloatArray | None = None
     ignore: FloatArray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    hard: FloatArray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
     @property
     def gray(self) -> Gray:
