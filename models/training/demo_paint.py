@@ -43,9 +43,11 @@ def cut_out(picture: Photo, car: Car, tint: tuple[float, float, float], hue: int
     wiped = np.zeros(picture.shape[:2], np.uint8)
     plate = np.array(car.plate)
     cv2.fillConvexPoly(wiped, np.round(plate + np.sign(plate - plate.mean(0)) * 3).astype(np.int32), 255)
-    for x0, y0, x1, y1 in car.hidden:
-        wiped[y0:y1, x0:x1] = 255
     clean = cv2.inpaint(picture, wiped, 5, cv2.INPAINT_TELEA)
+    # lettering of a few pixels: nothing is left of it at this width, while the sticker stays on the pane
+    blurred = cv2.GaussianBlur(clean, (0, 0), 7)
+    for x0, y0, x1, y1 in car.hidden:
+        clean[y0:y1, x0:x1] = blurred[y0:y1, x0:x1]
     alpha = car_mask(picture, car.polygon)
     painted = repaint(np.asarray(clean, np.uint8), tint, hue)
     ground = float(car.polygon[:, 1].max())
