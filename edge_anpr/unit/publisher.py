@@ -24,6 +24,7 @@ from edge_anpr.unit.clock import iso
 from edge_anpr.unit.mqtt import Answered, Broker, Connected, Down, Event, Link, Message, Outcome
 from edge_anpr.unit.outbox import Outbox, OutboxError, OutboxFull, Row
 
+LOST = b'{"status":"lost"}'  # said by the broker, later: a time of ours would mislead
 HIT_EXPIRY_S = 7 * 24 * 3600
 POLL_S = 0.1
 RESERVE = 4  # places in the link's window that hits leave to status, birth and health
@@ -41,7 +42,7 @@ def run(config: Config, broker: tuple[str, int] | None = None) -> int:
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="publisher: %(message)s")
     topic = config.topic
-    link = Link(link_to(config, broker), will=Message(f"{topic}/status", _status("lost"), retain=True))
+    link = Link(link_to(config, broker), will=Message(f"{topic}/status", LOST, retain=True))
     outbox = Outbox(config.delivery.outbox, config.delivery.max_megabytes * 1_000_000)
     carrier = Carrier(outbox, link, topic, config.camera.id, config.health.interval_s)
     stopping: list[int] = []
@@ -114,7 +115,7 @@ class Carrier:
             self._send_hits()
         if time.monotonic() >= self._next_health:
             message = Message(f"{self._topic}/health", self._health(), expiry_s=int(4 * self._interval_s) + 60)
-            if self._link.publish(message) is not None:
+            if self._say(message):
                 self._next_health = time.monotonic() + self._interval_s
 
     def _hear(self, event: Event) -> None:
@@ -127,7 +128,7 @@ class Carrier:
                 self._connected, self._complaint, self._next_health = True, None, 0.0
                 self._birth, self._birth_due, self._look, self._sent_up_to = None, True, True, 0
                 self._backlog = depth.hits > 0
-                self._link.publish(Message(f"{self._topic}/status", _status("online"), retain=True))
+                self._say(Message(f"{self._topic}/status", _status("online"), retain=True))
             case Down():
                 self._lose(event)
             case Answered() if event.ticket in self._flying:
@@ -225,10 +226,18 @@ class Carrier:
         birth = self._outbox.state("birth")
         if birth is None or birth == self._birth:
             return True
-        if self._link.publish(Message(f"{self._topic}/birth", birth, retain=True)) is None:
+        if not self._say(Message(f"{self._topic}/birth", birth, retain=True)):
             return False
         self._birth = birth
         return True
+
+    def _say(self, message: Message) -> bool:
+        """Hand over what is no hit; False when it has to be tried again."""
+        try:
+            return self._link.publish(message) is not None
+        except ValueError as error:
+            _log.error("%s is too large for the broker (%s); raise its packet limit", message.topic, error)
+            return True
 
     def _health(self) -> bytes:
         depth = self._outbox.depth()

@@ -227,30 +227,26 @@ def test_a_killed_writer_loses_nothing_it_was_told_is_kept(tmp_path: Path) -> No
 
 
 CREATOR = """
-import sys
+import sys, time
 from pathlib import Path
 from edge_anpr.unit.outbox import Outbox
-input()
-for number in range(int(sys.argv[2])):
-    Outbox(Path(sys.argv[1], str(number)), 10**6).append(sys.argv[3], "first", b"x")
+folder, rounds, name, moment = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
+for number in range(rounds):
+    while time.time() < moment + 0.04 * number:
+        pass
+    Outbox(Path(folder, str(number)), 10**6).append(name, "first", b"x")
 """
 
 
 def test_two_processes_may_create_it_at_once(tmp_path: Path) -> None:
-    rounds = 15
+    rounds = 25
+    moment = time.time() + 0.7  # by then both run, and each round begins at the same moment in both
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", CREATOR, str(tmp_path), str(rounds), name],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            [sys.executable, "-c", CREATOR, str(tmp_path), str(rounds), name, str(moment)], stderr=subprocess.PIPE
         )
         for name in ("a", "b")
     ]
-    for process in both:
-        assert process.stdin is not None
-        process.stdin.write(b"\n")
-        process.stdin.close()
-        process.stdin = None
     for process in both:
         _, complaint = process.communicate(timeout=30)
         assert process.returncode == 0, complaint.decode()

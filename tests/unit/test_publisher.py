@@ -222,6 +222,16 @@ def test_an_unreachable_broker_is_told_once(carry: Carry, outbox: Outbox, caplog
     assert "1 messages wait" in warnings[0]
 
 
+def test_a_broker_that_takes_next_to_nothing_does_not_stop_it(
+    scripted: Script, carry: Carry, outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox.append("a", "first", b"1")
+    outbox.put_state("birth", b"x" * 500)
+    carrier = carry(scripted(properties=b"\x27\x00\x00\x00\xff").port)
+    turn(carrier, lambda: outbox.depth().hits == 0)
+    assert any("/birth is too large" in line for line in caplog.messages)
+
+
 def test_no_plate_in_any_log(scripted: Script, carry: Carry, outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
     broker = scripted(properties=b"\x27\x00\x00\x10\x00")
     broker.puback = 0x10
@@ -301,6 +311,8 @@ def test_the_last_will_says_lost(
     until(lambda: subscriber.payloads("/status"))
     process.kill()
     until(lambda: json.loads(subscriber.payloads("/status")[-1])["status"] == "lost")
+    late = subscribe(mosquitto.port)
+    until(lambda: late.heard == [(f"{TOPIC}/status", b'{"status":"lost"}', True)])
 
 
 def test_killing_publisher_and_broker_at_any_moment_loses_no_hit(
