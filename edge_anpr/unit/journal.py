@@ -1,7 +1,7 @@
 """The daemons' log: transitions to stderr, where systemd and the terminal pick them up, and never a plate.
 
 An exception's text may quote what it choked on. So of an error that is not our own only its type and its place are
-told; our own (``Unusable`` and the camera's ``SourceLost``) are written to be read.
+told; our own are written to be read.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import traceback
 from types import TracebackType
 
 from edge_anpr.datatypes import SourceLost, Unusable
+from edge_anpr.unit.outbox import OutboxError
 
 
 def begin(process: str) -> None:
@@ -25,7 +26,7 @@ def begin(process: str) -> None:
 
 def told(error: BaseException) -> str:
     """What may be said of an error."""
-    if isinstance(error, Unusable | SourceLost):
+    if isinstance(error, Unusable | SourceLost | OutboxError):
         return str(error)
     place = traceback.extract_tb(error.__traceback__)
     where = f" at {place[-1].filename.rsplit('edge_anpr/', 1)[-1]}:{place[-1].lineno}" if place else ""

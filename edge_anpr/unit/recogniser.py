@@ -41,7 +41,7 @@ from edge_anpr.unit.decide import Decider
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.hit import Origin
 from edge_anpr.unit.journal import told
-from edge_anpr.unit.outbox import Outbox
+from edge_anpr.unit.outbox import Outbox, OutboxFull
 from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Pipeline
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
@@ -103,7 +103,8 @@ def run(config: Config) -> int:
         stills=isinstance(config.camera, FolderCamera),
         utc_of=utc_of if _paced(config) else lambda _: datetime.now(UTC),
     )  # fmt: skip
-    outbox.put_state("birth", _birth(config, networks, watchlist, len(matcher), boot_id))
+    telling = _Telling(outbox)
+    telling.put("birth", _birth(config, networks, watchlist, len(matcher), boot_id))
     pipeline.detector.forget()  # the first pass is slow: take it before the first vehicle comes
     pipeline.reader.forget()
     counters.state = "running"
@@ -126,7 +127,7 @@ def run(config: Config) -> int:
     ]
     try:
         while not stop.wait(config.health.interval_s):
-            outbox.put_state("health", counters.tell(box.drops, passes.distinct))
+            telling.put("health", counters.tell(box.drops, passes.distinct))
     finally:
         stop.set()
         box.close()
@@ -136,10 +137,29 @@ def run(config: Config) -> int:
         if isinstance(failures[0], Unusable):
             raise failures[0]
         return 1
-    outbox.put_state("health", counters.tell(box.drops, passes.distinct))
+    telling.put("health", counters.tell(box.drops, passes.distinct))
     outbox.close()
     log.info("stopped")
     return 0
+
+
+class _Telling:
+    """Leaves the recogniser's state for the publisher. A full disk is said once, and costs heartbeats only."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox, self._full = outbox, False
+
+    def put(self, kind: str, payload: bytes) -> None:
+        try:
+            self._outbox.put_state(kind, payload)
+        except OutboxFull as error:
+            if not self._full:
+                log.error("%s; until then no health is told and hits are refused", error)
+            self._full = True
+        else:
+            if self._full:
+                log.info("the outbox takes data again")
+            self._full = False
 
 
 class _HandBack:
@@ -169,7 +189,9 @@ def _capture(
             while not stop.is_set():
                 frame = source.read()
                 if frame is None:
-                    log.info("the %s has ended after %d frames", config.camera.source, counters.frames)
+                    log.info(
+                        "the %s has ended; heartbeats go on until this process is told to stop", config.camera.source
+                    )
                     box.close()
                     return
                 if waits:
