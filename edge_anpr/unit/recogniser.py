@@ -10,7 +10,6 @@ import logging
 import secrets
 import signal
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -34,8 +33,9 @@ from edge_anpr.config import (
 from edge_anpr.config import (
     V4l2Camera as V4l2Config,
 )
-from edge_anpr.datatypes import Frame, SourceLost, Unusable
+from edge_anpr.datatypes import Unusable
 from edge_anpr.privacy.tokens import PassCounter
+from edge_anpr.unit.capture import Capture, Source
 from edge_anpr.unit.clock import utc_of
 from edge_anpr.unit.decide import Decider
 from edge_anpr.unit.health import Counters
@@ -43,6 +43,7 @@ from edge_anpr.unit.hit import Origin
 from edge_anpr.unit.journal import told
 from edge_anpr.unit.outbox import Outbox, OutboxFull
 from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Pipeline
+from edge_anpr.unit.vision import Vision
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Network, shipped
@@ -50,10 +51,6 @@ from edge_anpr.watch import watchlist as watchlists
 from edge_anpr.watch.matcher import Matcher
 
 log = logging.getLogger(__name__)
-
-Source = Clip | Folder | RtspCamera | V4l2Camera
-IDLE_NS = 1_000_000_000
-LONGEST_WAIT_S = 30.0
 
 
 def run(config: Config) -> int:
@@ -114,16 +111,12 @@ def run(config: Config) -> int:
         networks["detector"].provider,
     )  # fmt: skip
 
+    capture = Capture(lambda: _open(config), source, box, counters, every_frame=not _paced(config))
+    vision = Vision(pipeline, decider, passes, box, counters)
     failures: list[BaseException] = []
-    hand_back = _HandBack()
     threads = [
-        _thread("capture", lambda: _capture(config, source, box, hand_back, counters, stop), failures, stop),
-        _thread(
-            "vision",
-            lambda: _vision(pipeline, decider, passes, box, hand_back, counters, stop),
-            failures,
-            stop,
-        ),
+        _thread("capture", lambda: capture.run(stop), failures, stop),
+        _thread("vision", lambda: vision.run(stop, capture.recycle), failures, stop),
     ]
     try:
         while not stop.wait(config.health.interval_s):
@@ -160,100 +153,6 @@ class _Telling:
             if self._full:
                 log.info("the outbox takes data again")
             self._full = False
-
-
-class _HandBack:
-    """Takes frames' buffers back to whichever source is open."""
-
-    def __init__(self) -> None:
-        self.source: Source | None = None
-
-    def __call__(self, frame: Frame) -> None:
-        if self.source is not None:
-            self.source.recycle(frame)
-
-
-def _capture(
-    config: Config,
-    source: Source | None,
-    box: LatestFrame,
-    hand_back: _HandBack,
-    counters: Counters,
-    stop: threading.Event,
-) -> None:
-    waits = 0
-    while not stop.is_set():
-        try:
-            source = source or _open(config)
-            hand_back.source = source
-            while not stop.is_set():
-                frame = source.read()
-                if frame is None:
-                    log.info(
-                        "the %s has ended; heartbeats go on until this process is told to stop", config.camera.source
-                    )
-                    box.close()
-                    return
-                if waits:
-                    log.info("the camera is back")
-                    counters.state, waits = "running", 0
-                _deliver(config, box, frame, hand_back, stop)
-        except SourceLost as error:
-            counters.source_losses += 1
-            counters.state = "camera lost"
-            if waits == 0:
-                log.error("%s; trying again", told(error))
-            if source is not None:
-                source.close()
-                source = None
-            waits += 1
-            stop.wait(min(0.5 * 2 ** min(waits, 6), LONGEST_WAIT_S) * (0.5 + secrets.randbelow(512) / 1024))
-
-
-def _deliver(config: Config, box: LatestFrame, frame: Frame, hand_back: _HandBack, stop: threading.Event) -> None:
-    if not _paced(config):
-        # Recorded material that is read as fast as it goes loses no frame: wait until the last one was taken.
-        while not box.empty(0.1) and not stop.is_set():
-            pass
-    displaced = box.put(frame)
-    if displaced is not None:
-        hand_back(displaced)
-
-
-def _vision(
-    pipeline: Pipeline,
-    decider: Decider,
-    passes: PassCounter,
-    box: LatestFrame,
-    hand_back: _HandBack,
-    counters: Counters,
-    stop: threading.Event,
-) -> None:
-    clean, last_ns, seen_ns = True, 0, 0
-    while not stop.is_set():
-        frame = box.take(0.25)
-        now_ns = time.monotonic_ns()
-        passes.expire(now_ns)
-        if frame is not None:
-            seen = pipeline.see(frame)
-            decider.take(frame, seen)
-            counters.frame(seen, time.monotonic_ns())
-            last_ns = frame.captured_ns
-            hand_back(frame)
-            if seen.sightings:
-                clean, seen_ns = False, now_ns
-        elif box.closed:
-            break
-        if not clean and now_ns - seen_ns > IDLE_NS:
-            pipeline.detector.forget()
-            pipeline.reader.forget()
-            clean = True
-    for track in pipeline.tracker.finish():
-        decider.end(track, last_ns)
-    pipeline.detector.forget()
-    pipeline.reader.forget()
-    if box.closed:
-        counters.state = "ended"
 
 
 def _thread(

@@ -38,8 +38,11 @@ class Reader:
             (logits,) = self._network.run(self._crops[: len(batch)])
             for slot, (index, rows) in enumerate(batch):
                 reading = PlateReading(decode(logits[slot], self._blank), detections[index].width_px, rows)
-                if index not in best or reading.confidence > best[index].confidence:
+                if index not in best:
                     best[index] = reading
+                else:
+                    worse, best[index] = sorted((best[index], reading), key=lambda item: item.confidence)
+                    wipe(worse.posteriors)
             wipe(logits)
         readings.extend(best[index] for index in range(len(detections)))
         return readings

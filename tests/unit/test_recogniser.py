@@ -1,24 +1,16 @@
-"""What the recogniser does when the world fails it: a full disk, a camera that goes and comes back."""
+"""What the recogniser does when its disk is full."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from edge_anpr import demo
-from edge_anpr.camera.box import LatestFrame
-from edge_anpr.config import load
-from edge_anpr.datatypes import Frame, SourceLost
-from edge_anpr.unit import recogniser
-from edge_anpr.unit.health import Counters
 from tests.conftest import until
 
 PLATES = [passage["plate"] for passage in json.loads((demo.FOLDER / "truth.json").read_text())["passages"]]
@@ -94,75 +86,3 @@ def test_a_disk_that_is_full_from_the_start_is_one_clear_line(small_disk: Path, 
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if "UNSIGNED" not in line]
     assert "outbox.db cannot be used: the disk is full; free some space" in line
-
-
-class Flaky:
-    """A camera that gives three frames and is lost; every second attempt to open it fails."""
-
-    opened = 0
-
-    def __init__(self) -> None:
-        type(self).opened += 1
-        if type(self).opened % 2 == 0:
-            raise SourceLost("camera unplugged")
-        self._left = 3
-        self.recycled: list[Frame] = []
-
-    def read(self) -> Frame:
-        if not self._left:
-            raise SourceLost("camera unplugged")
-        self._left -= 1
-        plane = np.zeros((4, 4), np.uint8)
-        return Frame(3 - self._left, 0, plane, plane)
-
-    def recycle(self, frame: Frame) -> None:
-        self.recycled.append(frame)
-
-    def close(self) -> None:
-        pass
-
-
-def test_a_camera_that_goes_is_opened_again_and_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    config = load(unit(tmp_path, tmp_path / "outbox.db", "{source: v4l2, device: /dev/video9}"))
-    monkeypatch.setattr(recogniser, "_open", lambda _: Flaky())
-    monkeypatch.setattr(recogniser, "LONGEST_WAIT_S", 0.01)
-    box, counters, stop = LatestFrame(), Counters(), threading.Event()
-    taken: list[Frame] = []
-    work = threading.Thread(
-        target=recogniser._capture, args=(config, None, box, recogniser._HandBack(), counters, stop)
-    )
-    with caplog.at_level("INFO"):
-        work.start()
-        until(lambda: (frame := box.take(0.01)) is not None and taken.append(frame) is None and len(taken) >= 3)
-        until(lambda: counters.source_losses >= 3)
-        stop.set()
-        work.join(5)
-    assert not work.is_alive()
-    assert caplog.text.count("camera unplugged; trying again") <= counters.source_losses // 2 + 1
-    assert "the camera is back" in caplog.text
-
-
-def test_the_shipped_ring_of_buffers_never_hands_out_one_that_is_in_use(tmp_path: Path) -> None:
-    path = tmp_path / "clip.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (64, 48))
-    for index in range(12):
-        writer.write(np.full((48, 64, 3), 20 * index, np.uint8))
-    writer.release()
-    config = load(
-        unit(tmp_path, tmp_path / "outbox.db", f"{{source: clip, path: {json.dumps(str(path))}, pace: fast}}")
-    )
-    box, stop, hand_back = LatestFrame(), threading.Event(), recogniser._HandBack()
-    work = threading.Thread(target=recogniser._capture, args=(config, None, box, hand_back, Counters(), stop))
-    work.start()
-    shown = []
-    while not box.closed:
-        frame = box.take(5)
-        if frame is None:
-            break
-        shown.append(round(int(frame.luma.mean()) / 20))
-        assert int(frame.luma.min()) > int(frame.luma.max()) - 20  # nobody wrote into it meanwhile
-        hand_back(frame)
-    work.join(5)
-    assert shown == list(range(12))

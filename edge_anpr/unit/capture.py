@@ -1,0 +1,82 @@
+"""The capture thread: source → latest-frame box, and a source that is lost is opened again."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+
+from edge_anpr.camera.box import LatestFrame
+from edge_anpr.camera.files import Clip, Folder
+from edge_anpr.camera.rtsp import RtspCamera
+from edge_anpr.camera.v4l2 import V4l2Camera
+from edge_anpr.datatypes import Frame, SourceLost
+from edge_anpr.unit.health import Counters
+from edge_anpr.unit.journal import told
+
+log = logging.getLogger(__name__)
+
+Source = Clip | Folder | RtspCamera | V4l2Camera
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+
+
+class Capture:
+    """Moves frames from a source into ``box`` until it ends.
+
+    ``source`` is one that is open already, or None. With ``every_frame`` none is overwritten: the source waits, which
+    only recorded material can.
+    """
+
+    def __init__(
+        self,
+        open_source: Callable[[], Source],
+        source: Source | None,
+        box: LatestFrame,
+        counters: Counters,
+        *,
+        every_frame: bool,
+    ) -> None:
+        self._open, self._source, self._box, self._counters = open_source, source, box, counters
+        self._every_frame = every_frame
+        self._waits = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Until the source has ended or ``stop`` is set. Raises Unusable for what no waiting will mend."""
+        while not stop.is_set():
+            try:
+                if self._source is None:
+                    self._source = self._open()
+                frame = self._source.read()
+            except SourceLost as error:
+                self._lose(error, stop)
+                continue
+            if frame is None:
+                log.info("the recording has ended; heartbeats go on until this process is told to stop")
+                self._box.close()
+                return
+            if self._waits:
+                log.info("the camera is back")
+                self._counters.state, self._waits = "running", 0
+            while self._every_frame and not self._box.empty(0.1) and not stop.is_set():
+                pass
+            displaced = self._box.put(frame)
+            if displaced is not None:
+                self.recycle(displaced)
+
+    def recycle(self, frame: Frame) -> None:
+        """Overwrite a frame and give its buffers to whichever source is open."""
+        if self._source is not None:
+            self._source.recycle(frame)
+
+    def _lose(self, error: SourceLost, stop: threading.Event) -> None:
+        self._counters.source_losses += 1
+        self._counters.state = "camera lost"
+        if self._waits == 0:
+            log.error("%s; trying again", told(error))
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+        self._waits += 1
+        wait_s = min(FIRST_WAIT_S * 2 ** min(self._waits - 1, 6), LONGEST_WAIT_S)
+        stop.wait(wait_s * (0.5 + secrets.randbelow(512) / 1024))  # poles that lost one switch do not come back at once

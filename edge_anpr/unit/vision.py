@@ -1,0 +1,64 @@
+"""The vision thread: latest-frame box → pipeline → decision; and what it forgets when the road is empty."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from edge_anpr.camera.box import LatestFrame
+from edge_anpr.datatypes import Frame
+from edge_anpr.privacy.tokens import PassCounter
+from edge_anpr.unit.decide import Decider
+from edge_anpr.unit.health import Counters
+from edge_anpr.unit.pipeline import MAX_GAP_NS, Pipeline
+
+IDLE_NS = 1_000_000_000
+WAIT_S = 0.25
+
+
+class Vision:
+    """Takes frames out of ``box``; ``recycle`` gets each back once it has been looked at."""
+
+    def __init__(
+        self, pipeline: Pipeline, decider: Decider, passes: PassCounter, box: LatestFrame, counters: Counters
+    ) -> None:
+        self._pipeline, self._decider, self._passes = pipeline, decider, passes
+        self._box, self._counters = box, counters
+        self._clean = True
+        self._frame_ns = self._arrived_ns = self._plate_ns = 0
+
+    def run(self, stop: threading.Event, recycle: Callable[[Frame], None]) -> None:
+        """Until the box is closed and empty, or ``stop`` is set; passages under way are settled at the end."""
+        while not stop.is_set() and not self._box.closed:
+            frame = self._box.take(WAIT_S)
+            now_ns = time.monotonic_ns()
+            self._passes.expire(now_ns)
+            if frame is not None:
+                self._look(frame, now_ns)
+                recycle(frame)
+            elif now_ns - self._arrived_ns > MAX_GAP_NS:
+                self._settle()  # the camera is gone, and with it whatever was under way
+            if not self._clean and now_ns - self._plate_ns > IDLE_NS:
+                self._forget()
+        self._settle()
+        self._forget()
+        if self._box.closed:
+            self._counters.state = "ended"
+
+    def _look(self, frame: Frame, now_ns: int) -> None:
+        seen = self._pipeline.see(frame)
+        self._decider.take(frame, seen)
+        self._counters.frame(seen, time.monotonic_ns())
+        self._frame_ns, self._arrived_ns = frame.captured_ns, now_ns
+        if seen.sightings:
+            self._clean, self._plate_ns = False, now_ns
+
+    def _settle(self) -> None:
+        for track in self._pipeline.tracker.finish():
+            self._decider.end(track, self._frame_ns)
+
+    def _forget(self) -> None:
+        self._pipeline.detector.forget()
+        self._pipeline.reader.forget()
+        self._clean = True

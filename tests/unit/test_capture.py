@@ -1,0 +1,107 @@
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_anpr.camera.box import LatestFrame
+from edge_anpr.camera.files import Clip
+from edge_anpr.datatypes import Frame, SourceLost
+from edge_anpr.unit import capture as module
+from edge_anpr.unit.capture import Capture
+from edge_anpr.unit.health import Counters
+from tests.conftest import until
+
+
+class Flaky:
+    """A camera that gives three frames and is lost; every second attempt to open it fails."""
+
+    opened = 0
+
+    def __init__(self) -> None:
+        Flaky.opened += 1
+        if Flaky.opened % 2 == 0:
+            raise SourceLost("camera unplugged")
+        self._left = 3
+
+    def read(self) -> Frame:
+        if not self._left:
+            raise SourceLost("camera unplugged")
+        self._left -= 1
+        plane = np.full((4, 4), 9, np.uint8)
+        return Frame(3 - self._left, 0, plane, plane)
+
+    def recycle(self, frame: Frame) -> None:
+        frame.luma.fill(0)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def running() -> Iterator[list[tuple[threading.Thread, threading.Event]]]:
+    threads: list[tuple[threading.Thread, threading.Event]] = []
+    yield threads
+    for thread, stop in threads:
+        stop.set()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def start(capture: Capture, running: list[tuple[threading.Thread, threading.Event]]) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=capture.run, args=(stop,))
+    running.append((thread, stop))
+    thread.start()
+
+
+def test_a_camera_that_goes_is_opened_again_counted_and_said_once(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    running: list[tuple[threading.Thread, threading.Event]],
+) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT_S", 0.001)
+    box, counters = LatestFrame(), Counters()
+    with caplog.at_level("INFO"):
+        start(Capture(Flaky, None, box, counters, every_frame=True), running)  # type: ignore[arg-type]
+        for _ in range(12):
+            frame = box.take(5)
+            assert frame is not None
+    assert counters.source_losses >= 6
+    assert caplog.text.count("unplugged; trying again") <= counters.source_losses // 2 + 1
+    assert caplog.text.count("the camera is back") >= 3
+
+
+def test_a_slow_reader_gets_the_latest_frame_and_drops_are_counted_and_overwritten(
+    running: list[tuple[threading.Thread, threading.Event]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Flaky, "opened", 0)
+    box, counters = LatestFrame(), Counters()
+    start(Capture(Flaky, None, box, counters, every_frame=False), running)  # type: ignore[arg-type]
+    until(lambda: box.drops >= 2)
+    frame = box.take(1)
+    assert frame is not None
+    assert frame.index == 3
+    assert frame.luma.any()
+
+
+def test_no_buffer_is_handed_out_while_it_is_in_use(
+    tmp_path: Path, running: list[tuple[threading.Thread, threading.Event]]
+) -> None:
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (64, 48))
+    for index in range(12):
+        writer.write(np.full((48, 64, 3), 20 * index, np.uint8))
+    writer.release()
+    box = LatestFrame()
+    capture = Capture(lambda: Clip(path, live=False), None, box, Counters(), every_frame=True)
+    start(capture, running)
+    shown = []
+    while (frame := box.take(5)) is not None:
+        shown.append(round(int(frame.luma.mean()) / 20))
+        assert int(frame.luma.max()) - int(frame.luma.min()) < 20  # nobody writes into it meanwhile
+        capture.recycle(frame)
+    assert shown == list(range(12))
+    assert box.drops == 0

@@ -1,0 +1,69 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from edge_anpr.camera.box import LatestFrame
+from edge_anpr.datatypes import Box, Frame, PlateDetection, PlateReading, Track
+from edge_anpr.privacy.tokens import PassCounter
+from edge_anpr.unit import vision as module
+from edge_anpr.unit.health import Counters
+from edge_anpr.unit.pipeline import Seen, Sighting
+from edge_anpr.unit.vision import Vision
+from tests.conftest import until
+
+
+class Told(list[str]):
+    """Stands for pipeline, tracker, detector, reader and decider: writes down the whole conversation."""
+
+    def __init__(self) -> None:
+        self.tracker = self.detector = self.reader = self
+        self.under_way: list[Track] = []
+
+    def see(self, frame: Frame) -> Seen:
+        self.append(f"see {frame.index}")
+        quad = np.zeros((4, 2), np.float32)
+        detection = PlateDetection(Box(0, 0, 1, 1), quad, 1.0)
+        track = Track(1, 0, 0, 0, 1, detection)
+        self.under_way = [track]
+        return Seen([Sighting(track, detection, PlateReading(np.zeros((0, 36), np.float32), 1, 1))], [], 1, 1, 2)
+
+    def take(self, frame: Frame, seen: Seen) -> None:
+        self.append("decide")
+
+    def finish(self) -> list[Track]:
+        ended, self.under_way = self.under_way, []
+        return ended
+
+    def end(self, track: Track, now_ns: int) -> None:
+        self.append(f"end {track.number}")
+
+    def forget(self) -> None:
+        self.append("forget")
+
+
+def test_without_frames_passages_are_settled_and_buffers_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_NS", 1_000_000)
+    monkeypatch.setattr(module, "MAX_GAP_NS", 1_000_000)
+    monkeypatch.setattr(module, "WAIT_S", 0.01)
+    told, box, stop = Told(), LatestFrame(), threading.Event()
+    plane = np.zeros((4, 4), np.uint8)
+    vision = Vision(told, told, PassCounter(10**18), box, Counters())  # type: ignore[arg-type]
+    box.put(Frame(7, time.monotonic_ns(), plane, plane))
+    thread = threading.Thread(target=vision.run, args=(stop, lambda frame: told.append(f"recycle {frame.index}")))
+    thread.start()
+    until(lambda: len(told) >= 6)
+    stop.set()
+    thread.join(5)
+    assert told[:6] == ["see 7", "decide", "recycle 7", "end 1", "forget", "forget"]
+
+
+def test_when_the_recording_ends_the_last_passage_is_settled() -> None:
+    told, box, counters = Told(), LatestFrame(), Counters()
+    plane = np.zeros((4, 4), np.uint8)
+    box.put(Frame(7, 0, plane, plane))
+    box.close()
+    Vision(told, told, PassCounter(10**18), box, counters).run(threading.Event(), lambda _: None)  # type: ignore[arg-type]
+    assert list(told) == ["see 7", "decide", "end 1", "forget", "forget"]
+    assert counters.state == "ended"
