@@ -80,7 +80,7 @@ def mosquitto(tmp_path: Path) -> Iterator[Broker]:
     """A mosquitto that keeps nothing on disk, so that a killed one has forgotten everything."""
     program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     if program is None:
-        pytest.skip("mosquitto is missing: apt-get install mosquitto")
+        pytest.fail("mosquitto is missing; `make test` installs it")
     port = free_port()
     settings = tmp_path / "mosquitto.conf"
     settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n", "utf-8")
@@ -157,6 +157,11 @@ class ScriptedBroker:
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
+    def drop(self) -> None:
+        """Cut the connection, as a killed broker does."""
+        for connection in self._open:
+            connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -169,6 +174,7 @@ class ScriptedBroker:
             except OSError:
                 return
             self.connections += 1
+            self._open = [connection]
             with connection, connection.makefile("rb") as stream:
                 try:
                     self._talk(connection, stream.read)

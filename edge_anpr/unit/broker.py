@@ -1,9 +1,8 @@
 """The embedded MQTT 5 broker (rumqttd, from the ``demo`` extra) for a desk; the only file that names iotcore.
 
 It listens on this machine only, asks nobody for a password, and keeps nothing on disk: what it has acknowledged
-and not yet handed on is gone when it is killed. Deleting on PUBACK promises just this: a hit is kept until the
-broker took responsibility, and how much that is worth is the broker's affair. So the supervisor never lets the
-publisher meet a broker to which its subscriber is not listening yet; that leaves the few messages on their way.
+and not yet handed on is gone when it is killed. So the supervisor never lets the publisher meet a broker to which its
+subscriber is not listening yet, and the publisher sends again what was taken shortly before.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The process on the network: carries hits from the outbox to the broker, and says how the unit is.
 
-A hit leaves the outbox only after a PUBACK that says success, so that it reaches the broker at least once; a
-killed publisher may send one twice (the receiver tells by ``hit_id`` and ``phase``). What a broker promises with
-its PUBACK is the broker's affair: mosquitto can lose what it acknowledged until its next autosave.
+A hit leaves the outbox some seconds after a PUBACK that says success, so that it reaches the broker at least once,
+and once more when the connection is lost meanwhile: a broker that is killed takes with it what it had acknowledged
+and not yet handed on. The receiver tells repeats by ``hit_id`` and ``phase``. What a broker does for subscribers that
+are away is its own affair: mosquitto can lose what it keeps for them until its next autosave.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from edge_anpr.unit.outbox import Outbox, OutboxError, OutboxFull, Row
 LOST = b'{"status":"lost"}'  # said by the broker, later: a time of ours would mislead
 HIT_EXPIRY_S = 7 * 24 * 3600
 POLL_S = 0.1
+GRACE_S = 2.0  # so long a hit that was taken stays, in case the broker dies of it
 RESERVE = 4  # places in the link's window that hits leave to status, birth and health
 # A hit that the broker threw away or refused is tried again so much later; one alone, until it is taken.
 NO_SUBSCRIBER_RETRY_S = 5.0
@@ -61,6 +63,7 @@ def run(config: Config, broker: tuple[str, int] | None = None) -> int:
         return 1
     finally:
         link.close(Message(f"{topic}/status", _status("offline"), retain=True))
+        carrier.settle(0.0)
         outbox.close()
     return 0
 
@@ -93,7 +96,7 @@ class Carrier:
         self._rewind = False
         self._held: Outcome | None = None
         self._hold_until = 0.0
-        self._delivered: list[int] = []
+        self._taken: dict[int, float] = {}  # rowid: when (monotonic)
         self._too_big: set[int] = set()
         self._disk_full = self._backlog = False
         self.counts = Counts()
@@ -102,8 +105,7 @@ class Carrier:
         """Hear the broker, then send what there is to send."""
         for event in self._link.advance():
             self._hear(event)
-        if self._delivered:
-            self._delete()
+        self.settle(GRACE_S)
         if not self._connected:
             return
         version = self._outbox.version()
@@ -146,14 +148,15 @@ class Carrier:
                 event.retry_s,
             )
         self._complaint, self._connected = event.reason, False
-        self.counts.retries += len(self._flying)
+        self.counts.retries += len(self._flying) + len(self._taken)
         self._flying.clear()
+        self._taken.clear()  # the broker may be gone with what it took: it gets these again
         self._rewind, self._hold_until = False, 0.0
 
     def _judge(self, row: Row, answer: Answered) -> None:
         if answer.outcome is Outcome.TAKEN:
             self.counts.acknowledged += 1
-            self._delivered.append(row.rowid)
+            self._taken[row.rowid] = time.monotonic()
             if self._held is not None and not self._rewind:
                 _log.info("the broker takes hits again")
                 self._held = None
@@ -171,15 +174,22 @@ class Carrier:
         self._held, self._hold_until = answer.outcome, time.monotonic() + retry_s
         self._rewind = self._look = self._backlog = True
 
-    def _delete(self) -> None:
+    def settle(self, older_than_s: float) -> None:
+        """Delete the hits that the broker took so long ago."""
+        before = time.monotonic() - older_than_s
+        done = [rowid for rowid, at in self._taken.items() if at <= before]
+        if not done:
+            return
         try:
-            self._outbox.delete(self._delivered)
+            self._outbox.delete(done)
         except OutboxFull as error:
             if not self._disk_full:
                 _log.error("%s; hits that were delivered cannot be deleted", error)
             self._disk_full = True
             return
-        self._delivered, self._disk_full = [], False
+        for rowid in done:
+            del self._taken[rowid]
+        self._disk_full = False
         if self._backlog and self._outbox.depth().hits == 0:
             self._backlog = False
             _log.info("outbox drained")
@@ -206,7 +216,7 @@ class Carrier:
             self._sent_up_to = row.rowid
 
     def _send(self, row: Row) -> bool:
-        if row.rowid in self._delivered:
+        if row.rowid in self._taken:
             return True
         message = Message(f"{self._topic}/hit/{self._camera}", row.payload, expiry_s=HIT_EXPIRY_S)
         try:

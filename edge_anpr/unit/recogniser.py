@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import secrets
 import signal
 import threading
@@ -52,14 +53,16 @@ from edge_anpr.watch.matcher import Matcher
 
 log = logging.getLogger(__name__)
 
+ENDS = (signal.SIGTERM, signal.SIGINT)
+
 
 def run(config: Config) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code; raises Unusable for what a person must mend."""
     # OpenCV starts a pool of threads for work that is smaller than waking them.
     cv2.setNumThreads(config.models.threads)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    # Before any thread starts, so that none is interrupted: the main thread alone takes these, when it waits for them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     watchlist = watchlists.load(
         config.watchlist.path,
         config.unit.id,
@@ -115,11 +118,11 @@ def run(config: Config) -> int:
     vision = Vision(pipeline, decider, passes, box, counters)
     failures: list[BaseException] = []
     threads = [
-        _thread("capture", lambda: capture.run(stop), failures, stop),
-        _thread("vision", lambda: vision.run(stop, capture.recycle), failures, stop),
+        _thread("capture", lambda: capture.run(stop), failures),
+        _thread("vision", lambda: vision.run(stop, capture.recycle), failures),
     ]
     try:
-        while not stop.wait(config.health.interval_s):
+        while signal.sigtimedwait(ENDS, config.health.interval_s) is None:
             telling.put("health", counters.tell(box.drops, passes.distinct))
     finally:
         stop.set()
@@ -155,16 +158,14 @@ class _Telling:
             self._full = False
 
 
-def _thread(
-    name: str, work: Callable[[], None], failures: list[BaseException], stop: threading.Event
-) -> threading.Thread:
+def _thread(name: str, work: Callable[[], None], failures: list[BaseException]) -> threading.Thread:
     def guarded() -> None:
         try:
             work()
         except BaseException as error:  # noqa: BLE001  a thread that dies takes the process with it
             failures.append(error)
-            stop.set()
             log.critical("%s stopped by %s", name, told(error))
+            os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=guarded, name=name, daemon=True)
     thread.start()

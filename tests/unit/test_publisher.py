@@ -65,6 +65,7 @@ def carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
     monkeypatch.setattr(mqtt, "BACKOFF_S", (0.02, 0.1))
     monkeypatch.setattr(publisher, "NO_SUBSCRIBER_RETRY_S", 0.1)
     monkeypatch.setattr(publisher, "REFUSED_RETRY_S", 0.1)
+    monkeypatch.setattr(publisher, "GRACE_S", 0.0)
     caplog.set_level(logging.DEBUG)
     links: list[Link] = []
 
@@ -109,6 +110,24 @@ def test_a_row_is_deleted_after_its_puback_only(scripted: Script, carry: Carry, 
     outbox.append("b", "first", b"2")
     turn(carrier, lambda: outbox.depth().hits == 1)
     assert [row.hit_id for row in outbox.waiting(0, 9)] == ["a"]
+
+
+def test_what_a_broker_took_just_before_it_died_is_sent_again(
+    scripted: Script, carry: Carry, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "GRACE_S", 30.0)
+    broker = scripted()
+    outbox.append("a", "final", b"1")
+    carrier = carry(broker.port)
+    turn(carrier, lambda: carrier.counts.acknowledged == 1)
+    some_turns(carrier)
+    assert outbox.depth().hits == 1
+    assert hits(broker) == [b"1"]
+    broker.drop()
+    turn(carrier, lambda: hits(broker) == [b"1", b"1"])
+    turn(carrier, lambda: carrier.counts.acknowledged == 2)
+    carrier.settle(0.0)
+    assert outbox.depth().hits == 0
 
 
 @pytest.mark.parametrize("code", [0x10, 0x87])
