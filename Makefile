@@ -32,11 +32,14 @@ format: $(VENV)/.dev ## let ruff put the code into shape
 evaluate: $(VENV)/.dev ## measure the models on labelled material: make evaluate DATA=folder
 	@$(BIN)/python models/training/evaluate.py $(DATA) --json models/training/evaluation.json
 
-train: $(VENV)/.train ## train both models anew or go on (hours): make train DATA=folder
-	@$(BIN)/python -c "print('see models/training/README.md')"
+train: $(VENV)/.train ## train both models, or go on with a run (two hours on one core): make train DATA=folder
+	models/training/fonts.sh
+	cd models/training && ../../$(BIN)/python ocr_train.py && ../../$(BIN)/python ocr_export.py runs/ocr/checkpoint.safetensors
+	cd models/training && ../../$(BIN)/python detector_train.py --data $(abspath $(DATA)) && \
+	  ../../$(BIN)/python detector_export.py --data $(abspath $(DATA)) --checkpoint runs/detector/checkpoint.safetensors
 
 demo: $(VENV)/.dev ## make the demo's clip anew: make demo DATA=folder
-	@$(BIN)/python models/training/demo_clip.py --data $(DATA) --out edge_anpr/demo/clip.avi
+	@$(BIN)/python models/training/demo_clip.py --data $(DATA) --out edge_anpr/demo/clip.mp4 --strip docs/demo.jpg
 
 clean: ## remove the venv and what tools left behind
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -57,7 +57,7 @@ class Capture:
                 return
             if self._waits:
                 log.info("the camera is back")
-                self._counters.state, self._waits = "running", 0
+            self._counters.state, self._waits = "running", 0
             while self._every_frame and not self._box.empty(0.1) and not stop.is_set():
                 pass
             displaced = self._box.put(frame)
