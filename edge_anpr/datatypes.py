@@ -94,7 +94,10 @@ class PlateDetection:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One vehicle's plate followed over frames; ``number`` counts up from 1 and is never used again."""
+    """One vehicle's plate followed over frames; ``number`` counts up from 1 and is never used again.
+
+    ``best_score`` is the surest detection so far, 0 to 1.
+    """
 
     number: int
     first_frame: int
@@ -102,6 +105,7 @@ class Track:
     last_ns: int
     frames: int
     detection: PlateDetection
+    best_score: float
     velocity_px_s: tuple[float, float] = (0.0, 0.0)
 
 

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -36,8 +37,8 @@ def test_read_finds_every_plate_of_the_demo_clip_and_no_other() -> None:
         assert set(passage) == {
             "type", "source", "track", "read", "confidence", "country", "frames", "first_frame", "last_frame",
         }  # fmt: skip
-        assert passage["first_frame"] <= truth["last_frame"]  # type: ignore[operator]
-        assert passage["last_frame"] >= truth["first_frame"]  # type: ignore[operator]
+        assert passage["first_frame"] <= truth["last_frame"]
+        assert passage["last_frame"] >= truth["first_frame"]
 
 
 def test_read_tells_each_frame_in_pixels_of_the_picture(tmp_path: Path) -> None:
@@ -155,7 +156,9 @@ def no_database(tmp_path: Path) -> dict[str, str]:
         (no_database, "outbox.db"),
     ],
 )
-def test_what_a_person_must_mend_is_one_clear_line(tmp_path: Path, broken, says: str) -> None:
+def test_what_a_person_must_mend_is_one_clear_line(
+    tmp_path: Path, broken: Callable[[Path], dict[str, str]], says: str
+) -> None:
     done = edge_anpr("recognise", "-c", unit(tmp_path, **broken(tmp_path)))
     assert done.returncode == 2
     complaints = [line for line in done.stderr.splitlines() if "UNSIGNED" not in line]

@@ -129,7 +129,7 @@ def _read(sighting: Sighting) -> dict[str, Any]:
 def _passage(pipeline: Pipeline, track: Track, source: str, emit: Emit, *, is_still: bool) -> None:
     read = pipeline.fuse(track)
     pipeline.forget(track)
-    if read is not None and is_plate(read, still=is_still):
+    if read is not None and is_plate(read, track, still=is_still):
         emit(passage_line(source, track, read))
 
 

@@ -69,7 +69,7 @@ class Decider:
         try:
             if read is None:
                 return
-            plate = is_plate(read, still=self._stills)
+            plate = is_plate(read, track, still=self._stills)
             self._counters.passages += plate
             match = self._matcher.match(read, datetime.now(UTC)) if plate else None
             if hit and match and match.entry == hit.match.entry:
@@ -93,7 +93,7 @@ class Decider:
         if read is None:
             return
         try:
-            if not is_plate(read):
+            if not is_plate(read, track):
                 return
             match = self._matcher.match(read, datetime.now(UTC))
             if match is None:

@@ -15,6 +15,7 @@ from edge_anpr.vision.track import Tracker
 DETECTION_THRESHOLD = 0.35
 MAX_GAP_NS = 1_000_000_000
 # A passage counts as a plate from here on; what is less certain was a sign, a grille, or a plate too far away.
+LEAST_SCORE = 0.5
 LEAST_CHARACTERS = 4
 LEAST_CONFIDENCE = 0.5
 LEAST_AGREE = 2
@@ -77,10 +78,11 @@ class Pipeline:
             passage.forget()
 
 
-def is_plate(read: PlateRead, *, still: bool = False) -> bool:
+def is_plate(read: PlateRead, track: Track, *, still: bool = False) -> bool:
     """Whether the evidence is enough to call it a plate; of a still picture one reading has to do."""
     return (
-        len(read.classes) >= LEAST_CHARACTERS
+        track.best_score >= LEAST_SCORE
+        and len(read.classes) >= LEAST_CHARACTERS
         and read.confidence >= LEAST_CONFIDENCE
         and read.agree >= (1 if still else LEAST_AGREE)
     )

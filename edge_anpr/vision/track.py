@@ -45,7 +45,7 @@ class Tracker:
         for index, detection in enumerate(detections):
             if index not in assigned:
                 self._count += 1
-                assigned[index] = Track(self._count, frame, frame, now_ns, 1, detection)
+                assigned[index] = Track(self._count, frame, frame, now_ns, 1, detection, detection.score)
         here = [assigned[index] for index in range(len(detections))]
         self._tracks = here + [track for number, track in enumerate(alive) if number not in taken]
         return here, ended
@@ -75,6 +75,11 @@ def _follow(track: Track, detection: PlateDetection, frame: int, now_ns: int) ->
     memory = VELOCITY_MEMORY if track.frames > 1 else 0.0
     velocity = [memory * old + (1 - memory) * new for old, new in zip(track.velocity_px_s, moved, strict=True)]
     return replace(
-        track, last_frame=frame, last_ns=now_ns, frames=track.frames + 1, detection=detection,
+        track,
+        last_frame=frame,
+        last_ns=now_ns,
+        frames=track.frames + 1,
+        detection=detection,
+        best_score=max(track.best_score, detection.score),
         velocity_px_s=(velocity[0], velocity[1]),
-    )  # fmt: skip
+    )

@@ -38,7 +38,7 @@ class Road:
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pipeline = Pipeline(None, None)  # type: ignore[arg-type]  no networks: readings are given below
+        self.pipeline = Pipeline(None, None)  # type: ignore[arg-type] # no networks: readings are given below
         self.counters, self.passes = Counters(), PassCounter(10**18)
         watchlist = Watchlist("l", 7, LATER, LATER, ("*",), Mandate("r", "T-1", "a", LATER), (), "0" * 64)
         self.decider = Decider(
@@ -63,7 +63,7 @@ class Road:
             detection = PlateDetection(Box(20, 20, width, 20), quad, 0.9)
             reading = PlateReading(posteriors(text), width, 1)
             self.pipeline.passages.setdefault(number, Passage()).add(reading)
-            track = Track(number, 0, index, index, index + 1, detection)
+            track = Track(number, 0, index, index, index + 1, detection, 0.9)
             picture = np.full((80, 200, 3), 40 + index, np.uint8)
             frame = Frame(index, index, picture[:, :, 0], picture[:, :, 0], picture)
             self.decider.take(frame, Seen([Sighting(track, detection, reading)], [], 1, 1, 2))

@@ -25,7 +25,7 @@ class Told(list[str]):
         self.append(f"see {frame.index}")
         quad = np.zeros((4, 2), np.float32)
         detection = PlateDetection(Box(0, 0, 1, 1), quad, 1.0)
-        track = Track(1, 0, 0, 0, 1, detection)
+        track = Track(1, 0, 0, 0, 1, detection, 1.0)
         self.under_way = [track]
         return Seen([Sighting(track, detection, PlateReading(np.zeros((0, 36), np.float32), 1, 1))], [], 1, 1, 2)
 

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from evaluate import Figures, detection, fold, wilson
+from splits import Photo
+
+from edge_anpr.datatypes import Box, PlateDetection
+
+
+@pytest.mark.parametrize(
+    ("right", "of", "low", "high"), [(8, 8, 0.676, 1.0), (0, 10, 0.0, 0.278), (95, 100, 0.888, 0.978), (0, 0, 0.0, 1.0)]
+)
+def test_the_interval_is_wilsons(right: int, of: int, low: float, high: float) -> None:
+    assert wilson(right, of) == pytest.approx((low, high), abs=0.001)
+
+
+def test_folding_takes_o_for_0_and_i_for_1() -> None:
+    assert fold("OI01AB") == "0101AB"
+
+
+class Scripted:
+    """A detector that finds what it is told, one list a picture."""
+
+    def __init__(self, *found: list[tuple[float, float, float, float, float]]) -> None:
+        self._found = list(found)
+
+    def find(self, _lores: np.ndarray, _width: int) -> list[PlateDetection]:
+        return [
+            PlateDetection(Box(*values[:4]), np.zeros((4, 2), np.float32), values[4]) for values in self._found.pop(0)
+        ]
+
+
+def average_precision(*pictures: tuple[list[list[float]], list[tuple[float, float, float, float, float]]]) -> float:
+    """AP50 of pictures, each (true boxes left top right bottom, found boxes left top width height score)."""
+    gray = np.zeros((100, 100), np.uint8)
+    photos = [Photo("s", "n", "g", [gray], np.array(truth, np.float32).reshape(-1, 4)) for truth, _ in pictures]
+    figures = Figures()
+    detection("set", photos, Scripted(*[found for _, found in pictures]), figures)  # type: ignore[arg-type]
+    (value,) = figures.numbers.values()
+    return value
+
+
+def test_average_precision_of_known_cases() -> None:
+    plate = [10.0, 10.0, 50.0, 20.0]
+    right, wrong = (10.0, 10.0, 40.0, 10.0, 0.9), (60.0, 60.0, 30.0, 10.0, 0.95)
+    assert average_precision(([plate], [right])) == 1.0
+    assert average_precision(([plate], [])) == 0.0
+    assert average_precision(([plate], [right, wrong])) == 0.5  # the surer one is wrong
+    assert average_precision(([plate], [right, (*right[:4], 0.5)])) == 1.0  # a double comes after all right ones
+    assert average_precision(([plate], [right]), ([plate], [])) == 0.5
