@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +13,9 @@ import click
 
 import edge_anpr
 from edge_anpr.datatypes import Unusable
+
+# numpy and OpenCV each bring an OpenBLAS that starts a thread per core; nothing here multiplies large matrices.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 EXIT_USAGE = 2
 EXIT_UNREADABLE = 3
