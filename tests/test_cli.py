@@ -58,6 +58,11 @@ def test_read_tells_each_frame_in_pixels_of_the_picture(tmp_path: Path) -> None:
         assert -20 < read["box"][0] < 640
 
 
+def test_a_passage_stays_one_however_few_frames_are_looked_at() -> None:
+    done = edge_anpr("read", CLIP, "--no-frames", "--every", "7")
+    assert [passage["read"] for passage in lines(done.stdout)] == [item["plate"] for item in TRUTH["passages"]]
+
+
 def test_a_folder_is_read_as_unrelated_pictures_and_broken_ones_are_named(tmp_path: Path) -> None:
     capture = cv2.VideoCapture(str(CLIP))
     first, second = TRUTH["passages"][:2]

@@ -15,10 +15,11 @@ from edge_anpr.camera.opencv import SourceUnusable
 from edge_anpr.datatypes import Frame, PlateRead, Track, Unusable
 from edge_anpr.plates.syntax import decide
 from edge_anpr.plates.text import reveal
-from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Pipeline, Seen, Sighting, is_plate
+from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, MAX_GAP_NS, Pipeline, Seen, Sighting, is_plate
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Network, shipped
+from edge_anpr.vision.track import Tracker
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -64,38 +65,62 @@ def read(
     reader = Reader(Network(shipped("ocr"), "ocr", "ctc", threads=threads))
     failed: list[Path] = []
     for job in jobs:
-        pipeline = Pipeline(detector, reader)
-        source = str(job.path)
-        done = 0
-        if job.is_clip:
-            try:
-                clip = Clip(job.path, live=False)
-                for frame in frames(clip, every):
-                    _frame(pipeline, frame, source, emit, with_frames=with_frames)
-                    step(frame.index + 1 - done)
-                    done = frame.index + 1
-                if clip.cut_short:
-                    failed.append(job.path)
-            except SourceUnusable:
-                failed.append(job.path)
-        else:
-            picture = still(job.path, 0)
-            if picture is None:
-                failed.append(job.path)
-            else:
-                _frame(pipeline, picture, source, emit, with_frames=with_frames)
-        for track in pipeline.tracker.finish():
-            _passage(pipeline, track, source, emit, is_still=not job.is_clip)
-        step(job.frames - done)
+        run = _Run(detector, reader, job, emit, with_frames=with_frames)
+        whole = run.clip(every, step) if job.is_clip else run.still(step)
+        if not whole:
+            failed.append(job.path)
     return failed
 
 
-def _frame(pipeline: Pipeline, frame: Frame, source: str, emit: Emit, *, with_frames: bool) -> None:
-    seen = pipeline.see(frame)
-    for track in seen.ended:
-        _passage(pipeline, track, source, emit, is_still=False)
-    if with_frames:
-        emit(frame_line(source, frame, seen))
+class _Run:
+    """One job on its way through a pipeline of its own."""
+
+    def __init__(self, detector: Detector, reader: Reader, job: Job, emit: Emit, *, with_frames: bool) -> None:
+        self._pipeline = Pipeline(detector, reader)
+        self._job, self._emit, self._with_frames = job, emit, with_frames
+        self._source = str(job.path)
+
+    def clip(self, every: int, step: Callable[[int], None]) -> bool:
+        """Read a clip; False when it cannot be read to its end."""
+        done = 0
+        try:
+            clip = Clip(self._job.path, live=False)
+            # A passage outlasts a gap of two of the frames that are looked at, however far they are apart.
+            gap_ns = max(MAX_GAP_NS, round(2.5e9 * every / clip.frames_per_second))
+            self._pipeline.tracker = Tracker(gap_ns)
+            for frame in frames(clip, every):
+                self._look(frame)
+                step(frame.index + 1 - done)
+                done = frame.index + 1
+            clip.close()
+            whole = not clip.cut_short
+        except SourceUnusable:
+            whole = False
+        self._end(self._pipeline.tracker.finish(), is_still=False)
+        step(self._job.frames - done)
+        return whole
+
+    def still(self, step: Callable[[int], None]) -> bool:
+        """Read one picture, each plate a passage of its own; False when it is none."""
+        frame = still(self._job.path, 0)
+        if frame is not None:
+            self._look(frame)
+        self._end(self._pipeline.tracker.finish(), is_still=True)
+        step(1)
+        return frame is not None
+
+    def _look(self, frame: Frame) -> None:
+        seen = self._pipeline.see(frame)
+        self._end(seen.ended, is_still=False)
+        if self._with_frames:
+            self._emit(frame_line(self._source, frame, seen))
+
+    def _end(self, tracks: list[Track], *, is_still: bool) -> None:
+        for track in tracks:
+            read = self._pipeline.fuse(track)
+            self._pipeline.forget(track)
+            if read is not None and is_plate(read, track, still=is_still):
+                self._emit(passage_line(self._source, track, read))
 
 
 def frame_line(source: str, frame: Frame, seen: Seen) -> dict[str, Any]:
@@ -124,13 +149,6 @@ def _read(sighting: Sighting) -> dict[str, Any]:
         "quad": [[round(float(x), 1), round(float(y), 1)] for x, y in quad],
         "track": sighting.track.number,
     }
-
-
-def _passage(pipeline: Pipeline, track: Track, source: str, emit: Emit, *, is_still: bool) -> None:
-    read = pipeline.fuse(track)
-    pipeline.forget(track)
-    if read is not None and is_plate(read, track, still=is_still):
-        emit(passage_line(source, track, read))
 
 
 def passage_line(source: str, track: Track, read: PlateRead) -> dict[str, Any]:
