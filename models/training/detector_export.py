@@ -25,10 +25,11 @@ from export import export_onnx, quantize, write_card
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from scenes import HEIGHT, WIDTH
-from splits import Gray, Photo, held_back_photos, training_photos
+from splits import TRAIN_SETS, Gray, Photo, held_back_photos, load, training_photos
 
 OUTPUTS = ("score", "box", "quad")
 CALIBRATION_PHOTOS = 160
+PASTED_VIEWS = 300
 
 
 def load_ema(checkpoint: Path) -> tuple[Detector, dict[str, float]]:
@@ -125,6 +126,7 @@ def main() -> None:
         "--checkpoint", type=Path, help="a run's checkpoint; without it the weights that ship are taken"
     )
     parser.add_argument("--out", type=Path, default=here.parent, help="folder for detector.onnx and detector.json")
+    parser.add_argument("--also", nargs="*", default=[], help="sets that are measured and never trained on")
     args = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -135,6 +137,9 @@ def main() -> None:
         save_weights(net, weights)
     net = load_weights(weights)
     training, held = training_photos(args.data), held_back_photos(args.data)
+    scenery = [photo for name in TRAIN_SETS[::2] for photo in held[name]]
+    held |= {"pasted": detector_measure.pasted(scenery, PASTED_VIEWS)}
+    held |= {name: [photo for photo, _ in load(args.data, name)] for name in args.also}
     float_path, int8_path = here / "runs" / "detector-float.onnx", args.out / "detector.onnx"
     float_path.parent.mkdir(exist_ok=True)
     example = torch.zeros(1, 1, HEIGHT, WIDTH, dtype=torch.uint8)
@@ -149,6 +154,7 @@ def main() -> None:
         },
         "int8_against_float": {name: agreement(one, other, part) for name, part in held.items()},
         "held_back": {name: detector_measure.measure(other, part) for name, part in held.items()},
+        "held_back_448x256": {name: detector_measure.measure(other, part, 256, 448) for name, part in held.items()},
         "held_back_float_ap50": {name: detector_measure.measure(one, part)["ap50"] for name, part in held.items()},
     }
     card = json.loads((args.out / "detector.json").read_text()) if (args.out / "detector.json").exists() else {}
