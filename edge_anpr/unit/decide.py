@@ -13,7 +13,7 @@ from edge_anpr.unit import hit as hits
 from edge_anpr.unit.clock import quality
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.outbox import OutboxFull
-from edge_anpr.unit.pipeline import Pipeline, Seen, is_plate
+from edge_anpr.unit.pipeline import LEAST_HIT_CONFIDENCE, Pipeline, Seen, is_plate
 from edge_anpr.vision.fuse import forget_read
 from edge_anpr.watch.matcher import Matcher
 from edge_anpr.watch.watchlist import Watchlist
@@ -71,7 +71,7 @@ class Decider:
                 return
             plate = is_plate(read, track, still=self._stills)
             self._counters.passages += plate
-            match = self._matcher.match(read, datetime.now(UTC)) if plate else None
+            match = self._match(read) if plate else None
             if hit and match and match.entry == hit.match.entry:
                 hit.match = match
                 self._send(hit, read, Phase.FINAL)
@@ -93,9 +93,7 @@ class Decider:
         if read is None:
             return
         try:
-            if not is_plate(read, track):
-                return
-            match = self._matcher.match(read, datetime.now(UTC))
+            match = self._match(read) if is_plate(read, track) else None
             if match is None:
                 return
             hit = self._open[track.number] = self._new_hit(match, frame.captured_ns)
@@ -106,6 +104,9 @@ class Decider:
             self._send(hit, read, Phase.FIRST)
         finally:
             forget_read(read)
+
+    def _match(self, read: PlateRead) -> Match | None:
+        return self._matcher.match(read, datetime.now(UTC)) if read.confidence >= LEAST_HIT_CONFIDENCE else None
 
     def _new_hit(self, match: Match, captured_ns: int) -> hits.OpenHit:
         return hits.OpenHit(secrets.token_hex(16), match, self._utc_of(captured_ns))

@@ -55,15 +55,15 @@ class Road:
         assert (body["hit_id"], body["phase"]) == (hit_id, phase)
         self.sent.append((phase, body))
 
-    def drive(self, *texts: str, number: int = 1) -> Track:
+    def drive(self, *texts: str, number: int = 1, score: float = 0.9, sure: float = 0.97) -> Track:
         """One vehicle, one text a frame (a text may be empty: nothing was read)."""
         for index, text in enumerate(texts):
             width = 60.0 + 10 * index
             quad = np.array([[20, 20], [20 + width, 20], [20 + width, 40], [20, 40]], np.float32)
             detection = PlateDetection(Box(20, 20, width, 20), quad, 0.9)
-            reading = PlateReading(posteriors(text), width, 1)
+            reading = PlateReading(posteriors(text, sure), width, 1)
             self.pipeline.passages.setdefault(number, Passage()).add(reading)
-            track = Track(number, 0, index, index, index + 1, detection, 0.9)
+            track = Track(number, 0, index, index, index + 1, detection, score)
             picture = np.full((80, 200, 3), 40 + index, np.uint8)
             frame = Frame(index, index, picture[:, :, 0], picture[:, :, 0], picture)
             self.decider.take(frame, Seen([Sighting(track, detection, reading)], [], 1, 1, 2))
@@ -111,6 +111,19 @@ def test_a_plate_nobody_listed_leaves_a_count_and_nothing_else(road: Road) -> No
     assert road.sent == []
     assert (road.counters.passages, road.counters.hits, road.passes.distinct) == (1, 0, 1)
     assert road.pipeline.passages == {}
+
+
+def test_lettering_that_the_detector_never_took_for_a_plate_is_no_passage(road: Road) -> None:
+    road.drive(OTHER, OTHER, OTHER, score=0.4)
+    road.drive("HELP", "HELP", "HELP", score=0.6, sure=0.7)
+    assert (road.counters.passages, road.passes.distinct) == (0, 0)
+
+
+def test_one_doubtful_character_is_enough_against_a_hit(road: Road) -> None:
+    road.drive(LISTED, LISTED, LISTED, score=0.95, sure=0.49)
+    assert road.sent == []
+    road.drive(LISTED, LISTED, LISTED, score=0.95, sure=0.6)
+    assert road.phases == ["first", "final"]
 
 
 def test_a_listed_plate_leaves_no_token(road: Road) -> None:
