@@ -13,7 +13,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.demo ## the demo, or your own unit: make run CONFIG=unit.yaml
-	@$(BIN)/edge-anpr run $(if $(CONFIG),-c $(CONFIG),--demo)
+	@$(BIN)/edge-anpr run $(if $(CONFIG),-c '$(CONFIG)',--demo)
 
 test: $(VENV)/.dev ## all tests; installs mosquitto from Debian when it is missing
 	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || { $(APT) update -qq && $(APT) install -y -qq mosquitto; }

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -19,6 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 EXIT_USAGE = 2
 EXIT_UNREADABLE = 3
+EXIT_INTERRUPTED = 130
 
 _config_option = click.option(
     "-c",
@@ -39,6 +41,8 @@ class _Commands(click.Group):
             for line in str(error).splitlines():
                 click.echo(f"edge-anpr: {line}", err=True)
             sys.exit(EXIT_USAGE)
+        except KeyboardInterrupt:
+            sys.exit(EXIT_INTERRUPTED)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -110,9 +114,9 @@ def publish(config_path: Path | None, broker: str | None) -> None:
     address = None
     if broker:
         host, _, port = broker.rpartition(":")
-        if not host or not port.isdigit():
-            raise click.UsageError("--broker takes HOST:PORT")
-        address = host, int(port)
+        if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise click.UsageError("--broker takes HOST:PORT, like 192.0.2.7:1883 or [2001:db8::7]:1883")
+        address = host.removeprefix("[").removesuffix("]"), int(port)
     sys.exit(publisher.run(config.load(_named(config_path)), address))
 
 
@@ -121,8 +125,8 @@ def publish(config_path: Path | None, broker: str | None) -> None:
 @click.option("--every", type=click.IntRange(min=1), default=1, help="Look at each N-th frame of a clip only.")
 @click.option("--no-frames", is_flag=True, help="Print passages only.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--out", type=click.File("w", lazy=False), default="-", help="Write to a file instead of stdout.")
-def read(sources: tuple[str, ...], every: int, no_frames: bool, threads: int, out: Any) -> None:
+@click.option("--out", "out_path", type=click.Path(path_type=Path), help="Write to a file instead of stdout.")
+def read(sources: tuple[str, ...], every: int, no_frames: bool, threads: int, out_path: Path | None) -> None:
     """Read plates in recorded clips, pictures or folders of pictures; print JSON Lines.
 
     For measuring on material that somebody already has: it prints plates in clear, and refuses live cameras. A
@@ -133,17 +137,40 @@ def read(sources: tuple[str, ...], every: int, no_frames: bool, threads: int, ou
     from edge_anpr.tools.terminal import progress
 
     jobs = reading.plan(sources)
+    with _output(out_path, [job.path for job in jobs]) as out:
 
-    def emit(line: dict[str, Any]) -> None:
-        out.write(json.dumps(line, separators=(",", ":")) + "\n")
+        def emit(line: dict[str, Any]) -> None:
+            out.write(json.dumps(line, separators=(",", ":")) + "\n")
 
-    with progress(sum(job.frames for job in jobs), "reading") as step:
-        failed = reading.read(jobs, emit, every=every, with_frames=not no_frames, threads=threads, step=step)
+        with progress(sum(job.frames for job in jobs), "reading") as step:
+            failed = reading.read(jobs, emit, every=every, with_frames=not no_frames, threads=threads, step=step)
     for path in failed:
         click.echo(f"edge-anpr: {path}: cannot be read to its end; it is damaged, or no picture or video", err=True)
     if failed:
         click.echo(f"edge-anpr: {len(failed)} of {len(jobs)} files could not be read", err=True)
         sys.exit(EXIT_UNREADABLE)
+
+
+@contextmanager
+def _output(path: Path | None, sources: list[Path]) -> Iterator[TextIO]:
+    """Where the lines go; opened once all else is known to be right, because opening a file empties it."""
+    if path is not None and path.exists() and any(path.samefile(source) for source in sources):
+        raise Unusable(f"--out {path}: is one of the sources; name another file")
+    try:
+        if path is None:
+            yield sys.stdout
+            sys.stdout.flush()
+        else:
+            with path.open("w", encoding="utf-8") as file:
+                yield file
+    except BrokenPipeError:
+        # Who read our output has had enough; Python would complain once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if path is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Unusable(f"--out {path or 'stdout'}: cannot be written: {error.strerror}") from error
 
 
 def _named(path: Path | None) -> Path:

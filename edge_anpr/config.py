@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from edge_anpr.datatypes import Unusable
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
+HIDDEN = "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,14 @@ class ConfigError(Unusable):
 
 
 def _as_path(value: object) -> object:
-    return Path(value).expanduser() if isinstance(value, str) and value else value
+    if not isinstance(value, str) or not value:
+        return value
+    if not value.isprintable():
+        raise ValueError("a path holds no control characters")
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f"there is no user {value.split('/')[0][1:]} on this machine") from None
 
 
 def _name(value: str) -> str:
@@ -52,6 +60,8 @@ def _name(value: str) -> str:
 def _rtsp(value: str) -> str:
     if not re.match(r"rtsps?://[^\s/]+", value):
         raise ValueError("write rtsp://host/stream or rtsps://host/stream")
+    if value.endswith("//" + HIDDEN):
+        raise ValueError("write the real URL; this one comes from `edge-anpr check`, which hides it")
     return value
 
 
@@ -149,6 +159,12 @@ class Tls(_Strict):
     certificate: FilePath | None = None
     key: FilePath | None = None
 
+    @model_validator(mode="after")
+    def _pair(self) -> Tls:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("needs both, certificate and key, or neither")
+        return self
+
 
 class Mqtt(_Strict):
     """The broker. Without a host, ``edge-anpr run`` starts an embedded one on this machine."""
@@ -218,7 +234,8 @@ def effective(config: Config) -> str:
     """The values in force as YAML, defaults filled in, without what is secret."""
     values = config.model_dump(mode="json")
     if isinstance(config.camera, RtspCamera):
-        values["camera"]["url"] = re.sub(r"//[^/@]*@", "//***@", config.camera.url)
+        # A password may stand before the host or in the query, and may hold any character: only the scheme is shown.
+        values["camera"]["url"] = config.camera.url.split("//")[0] + "//" + HIDDEN
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
@@ -250,7 +267,7 @@ def _compose(path: Path, text: str) -> yaml.Node:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "cannot be parsed"
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be parsed"
         raise ConfigError(path, [Mistake(mark.line + 1 if mark else 0, "", f"is not YAML: {problem}")]) from error
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(path, [Mistake(1, "", "holds no keys; start from config.example.yaml")])
@@ -302,14 +319,14 @@ def _explain(root: yaml.Node, error: dict[str, Any]) -> Mistake:
         path.append(str(part))
         node = child if child is not None else node
     key = ".".join(path)
-    return Mistake(line, key, _advice(error, path))
+    return Mistake(line, key, _advice(error))
 
 
 _ADVICE = {
     "missing": "is missing; write it",
     "bool_type": "takes true or false",
-    "int_type": "takes a whole number without quotes",
-    "float_type": "takes a number without quotes",
+    "int_type": "takes a whole number, without quotes, like 15",
+    "float_type": "takes a number, without quotes, like 0.5",
     "string_type": "takes text; put it between quotes",
     "union_tag_not_found": "needs a key 'source': clip, folder, rtsp or v4l2",
     "union_tag_invalid": "source is one of clip, folder, rtsp, v4l2",
@@ -320,40 +337,39 @@ _ADVICE = {
 }
 
 
-def _advice(error: dict[str, Any], path: list[str]) -> str:
+_SECTIONS: dict[str, type[_Strict]] = {
+    "": Config,
+    "unit": Unit,
+    "camera.clip": ClipCamera,
+    "camera.folder": FolderCamera,
+    "camera.rtsp": RtspCamera,
+    "camera.v4l2": V4l2Camera,
+    "models": Models,
+    "watchlist": Watchlist,
+    "privacy": Privacy,
+    "delivery": Delivery,
+    "mqtt": Mqtt,
+    "mqtt.tls": Tls,
+    "health": Health,
+}
+
+
+def _advice(error: dict[str, Any]) -> str:
     kind = str(error["type"])
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(path[-1], _siblings(path[:-1]), 1)
-        return (
-            f"is unknown here; did you mean '{near[0]}'?"
-            if near
-            else f"is unknown here; known: {', '.join(_siblings(path[:-1]))}"
-        )
+        *section, name = map(str, error["loc"])
+        known = list(_SECTIONS[".".join(section)].model_fields)
+        if near := difflib.get_close_matches(name, known, 1):
+            return f"is unknown here; did you mean '{near[0]}'?"
+        for other, model in _SECTIONS.items():
+            if section[:1] == ["camera"] and other.startswith("camera.") and name in model.model_fields:
+                return f"belongs to source: {other.removeprefix('camera.')}, and this is source: {section[1]}"
+        return f"is unknown here; known: {', '.join(known)}"
     if kind == "value_error":
         return str(error["ctx"]["error"])
     if kind == "literal_error":
         return f"is one of {error['ctx']['expected']}"
     return _ADVICE.get(kind) or str(error["msg"]).replace("Input should be", "must be")
-
-
-def _siblings(path: list[str]) -> list[str]:
-    if not path:
-        return list(Config.model_fields)
-    if path == ["camera"]:
-        kinds: tuple[type[_Strict], ...] = (ClipCamera, FolderCamera, RtspCamera, V4l2Camera)
-    else:
-        names: dict[str, type[_Strict]] = {
-            "unit": Unit,
-            "models": Models,
-            "watchlist": Watchlist,
-            "privacy": Privacy,
-            "delivery": Delivery,
-            "mqtt": Mqtt,
-            "health": Health,
-            "mqtt.tls": Tls,
-        }
-        kinds = (names[".".join(path)],) if ".".join(path) in names else ()
-    return list(dict.fromkeys(name for kind in kinds for name in kind.model_fields))
 
 
 def _rebase(config: Config, folder: Path) -> Config:

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge_anpr import demo
+from edge_anpr.unit.outbox import Outbox
 
 TRUTH = json.loads((demo.FOLDER / "truth.json").read_text())
 CLIP = demo.FOLDER / TRUTH["clip"]
@@ -80,13 +82,44 @@ def test_a_folder_is_read_as_unrelated_pictures_and_broken_ones_are_named(tmp_pa
     ]
 
 
-@pytest.mark.parametrize("source", ["rtsp://user:secret@camera/1", "/dev/null", "0"])
+@pytest.mark.parametrize("source", ["rtsp://user:secret@camera/1", "RTSP://user:secret@camera/1", "/dev/null", "0"])
 def test_read_refuses_live_cameras(source: str) -> None:
     done = edge_anpr("read", source)
     assert done.returncode == 2
     assert "a live camera is refused" in done.stderr
     assert "secret" not in done.stderr
     assert done.stdout == ""
+
+
+def test_read_empties_no_file_before_all_is_known_to_be_right(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(CLIP.read_bytes())
+    earlier = tmp_path / "earlier.jsonl"
+    earlier.write_text("kept")
+    assert "is one of the sources" in edge_anpr("read", clip, "--out", clip).stderr
+    assert clip.read_bytes() == CLIP.read_bytes()
+    assert edge_anpr("read", "none.mp4", "--out", earlier).returncode == 2
+    assert earlier.read_text() == "kept"
+
+
+def test_read_says_in_one_line_that_its_output_cannot_be_written(tmp_path: Path) -> None:
+    assert edge_anpr("read", CLIP, "--out", tmp_path).stderr.endswith("cannot be written: Is a directory\n")
+    assert edge_anpr("read", CLIP, "--out", "/dev/full").stderr.endswith("cannot be written: No space left on device\n")
+
+
+def test_read_refuses_a_folder_without_pictures_and_what_is_no_file(tmp_path: Path) -> None:
+    assert "holds no pictures" in edge_anpr("read", tmp_path).stderr
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert "is neither a file nor a folder" in edge_anpr("read", fifo).stderr
+
+
+def test_a_second_recogniser_on_the_same_outbox_is_refused(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.db", 10**6, "recogniser")
+    done = edge_anpr("recognise", "-c", unit(tmp_path))
+    outbox.close()
+    assert done.returncode == 2
+    assert "has a recogniser already" in done.stderr
 
 
 def test_read_names_what_is_not_there_before_it_begins() -> None:
@@ -125,7 +158,7 @@ def test_check_names_every_mistake_with_its_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         f"edge-anpr: {path}:4: watchlist.allow_unsigned: takes true or false",
-        f"edge-anpr: {path}:6: mqtt.port: takes a whole number without quotes",
+        f"edge-anpr: {path}:6: mqtt.port: takes a whole number, without quotes, like 15",
     ]
 
 

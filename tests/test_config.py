@@ -123,6 +123,8 @@ def test_deep_brackets_are_refused_without_recursion(written: Write) -> None:
     "text",
     [
         b"",
+        b"\0\0",
+        b"\0\0",
         b"just words",
         b"- a\n- b\n",
         b"a: [",
@@ -140,7 +142,40 @@ def test_a_file_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
         load(tmp_path / "none.yaml")
 
 
-def test_a_password_in_the_camera_url_is_not_shown(written: Write) -> None:
-    unit = load(written(GOOD.replace("source: clip, path: clip.mp4", "source: rtsp, url: 'rtsp://me:secret@cam/1'")))
-    assert "secret" not in config.effective(unit)
+@pytest.mark.parametrize(
+    "url",
+    ["rtsp://me:secret@cam/1", "rtsp://me:se@secret@cam/1", "rtsp://cam/1?password=secret", "rtsps://me:/secret@cam"],
+)
+def test_a_password_in_the_camera_url_is_not_shown_and_what_is_shown_is_no_url(written: Write, url: str) -> None:
+    unit = load(written(GOOD.replace("source: clip, path: clip.mp4", f"source: rtsp, url: '{url}'")))
+    shown = config.effective(unit)
+    assert "secret" not in shown
     assert "secret" not in repr(unit)
+    assert [key for _, key in mistakes(written(shown))] == ["camera.url"]
+
+
+def test_what_check_prints_is_a_config_with_the_same_values(written: Write) -> None:
+    unit = load(written(GOOD + "mqtt: {host: broker, username: 'no'}\n"))
+    assert load(written(config.effective(unit))) == unit
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (
+            "camera: {source: clip, path: a.mp4, device: /dev/video0}",
+            "belongs to source: v4l2, and this is source: clip",
+        ),
+        ("health: {interval_s: .5}", "takes a number, without quotes, like 0.5"),
+        ("mqtt: {tls: {ca: ca.pem, key: unit.key}}", "needs both, certificate and key, or neither"),
+        ('delivery: {outbox: "a\\0b"}', "a path holds no control characters"),
+        ("delivery: {outbox: ~nobody-of-this-name/outbox.db}", "there is no user nobody-of-this-name on this machine"),
+    ],
+)
+def test_advice_says_what_to_write(written: Write, line: str, says: str) -> None:
+    text = (
+        "".join(part + "\n" for part in GOOD.splitlines() if part.split(":")[0] != line.split(":", maxsplit=1)[0])
+        + line
+    )
+    with pytest.raises(ConfigError, match=says):
+        load(written(text))

@@ -55,13 +55,14 @@ class Clip:
         self._next += 1
         return self._capture.skip()
 
-    @property
-    def cut_short(self) -> bool:
-        """Whether the clip ended well before the last frame that its header promises.
+    def shortfall(self) -> str | None:
+        """After the end: what could not be read, in words; None when that is nothing.
 
         Some containers promise a frame or two more than they hold, or estimate the number from the duration.
         """
-        return self._next - 1 < 0.9 * self.frame_count
+        if self._next - 1 >= 0.9 * self.frame_count:
+            return None
+        return f"{self._path}: ends after {self._next - 1} of {self.frame_count} frames; it is cut off or damaged"
 
     def recycle(self, frame: Frame) -> None:
         """Overwrite a frame's pixels and take its buffers back."""
@@ -75,16 +76,14 @@ class Clip:
 class Folder:
     """The pictures of a folder in the order of their names, each a frame that has nothing to do with the last.
 
-    Times lie a minute apart, so that no track goes on from one picture to the next. ``unreadable`` names files that
-    are no pictures, as they are met.
+    Times lie a minute apart, so that no track goes on from one picture to the next.
+    Raises SourceUnusable when there is none that can be read.
     """
 
     def __init__(self, path: Path) -> None:
         self._paths = pictures(path)
-        if not self._paths:
-            raise SourceUnusable(f"{path}: holds no pictures ({', '.join(sorted(PICTURES))})")
         self._next = 0
-        self.unreadable: list[Path] = []
+        self._unreadable: list[Path] = []
 
     def read(self) -> Frame | None:
         """The next picture that can be read, None after the last."""
@@ -94,8 +93,17 @@ class Folder:
             frame = still(path, self._next - 1)
             if frame is not None:
                 return frame
-            self.unreadable.append(path)
+            self._unreadable.append(path)
+        if len(self._unreadable) == len(self._paths):
+            raise SourceUnusable(f"{self._unreadable[0].parent}: holds no picture that can be read")
         return None
+
+    def shortfall(self) -> str | None:
+        """After the end: what could not be read, in words; None when that is nothing."""
+        if not self._unreadable:
+            return None
+        names = ", ".join(path.name for path in self._unreadable[:3])
+        return f"{len(self._unreadable)} of {len(self._paths)} pictures could not be read: {names}"
 
     def recycle(self, frame: Frame) -> None:
         """Overwrite a picture's pixels."""
@@ -108,10 +116,13 @@ class Folder:
 
 
 def pictures(path: Path) -> list[Path]:
-    """The picture files directly in a folder, by name."""
+    """The picture files directly in a folder, by name. Raises SourceUnusable when there is none."""
     if not path.is_dir():
         raise SourceUnusable(f"{path}: no such folder; name one with pictures")
-    return sorted(item for item in path.iterdir() if item.suffix.lower() in PICTURES and item.is_file())
+    found = sorted(item for item in path.iterdir() if item.suffix.lower() in PICTURES and item.is_file())
+    if not found:
+        raise SourceUnusable(f"{path}: holds no pictures ({', '.join(sorted(PICTURES))}); clips are named one by one")
+    return found
 
 
 def still(path: Path, index: int) -> Frame | None:

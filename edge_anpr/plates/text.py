@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-SEPARATORS = " -·."
+SEPARATORS = " -."
 _ASCII = np.frombuffer(ALPHABET.encode(), np.uint8)
 _CLASS_OF = {character: index for index, character in enumerate(ALPHABET)}
 
@@ -22,7 +22,7 @@ def canonical(text: str) -> str:
     are left.
     """
     plain = "".join(character for character in text.upper() if character not in SEPARATORS)
-    if any(character not in _CLASS_OF for character in plain):
+    if not text.isascii() or any(character not in _CLASS_OF for character in plain):
         raise ValueError("a plate is written with A-Z and 0-9, and may hold spaces, dashes and dots")
     if not 2 <= len(plain) <= 12:
         raise ValueError("a plate has 2 to 12 characters")

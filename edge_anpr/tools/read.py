@@ -38,15 +38,17 @@ def plan(sources: tuple[str, ...]) -> list[Job]:
     jobs: list[Job] = []
     for source in sources:
         path = Path(source)
-        if re.match(r"[a-z0-9+]+://", source) or source.isdigit() or path.is_char_device():
+        if re.match(r"[a-zA-Z0-9+]+://", source) or path.is_char_device() or (source.isdigit() and not path.exists()):
             raise Unusable(
-                f"{source.split('://')[0]}: a live camera is refused; this command shows plates in clear and is for "
-                "recorded files only; use `edge-anpr run`"
+                f"{source.split('://', maxsplit=1)[0]}: a live camera is refused; this command shows plates in clear "
+                "and is for recorded files only; use `edge-anpr run`"
             )
         if path.is_dir():
             jobs += [Job(picture, 1, is_clip=False) for picture in pictures(path)]
         elif not path.exists():
             raise Unusable(f"{source}: no such file or folder")
+        elif not path.is_file():
+            raise Unusable(f"{source}: is neither a file nor a folder")
         elif path.suffix.lower() in PICTURES:
             jobs.append(Job(path, 1, is_clip=False))
         else:
@@ -93,7 +95,7 @@ class _Run:
                 step(frame.index + 1 - done)
                 done = frame.index + 1
             clip.close()
-            whole = not clip.cut_short
+            whole = clip.shortfall() is None
         except SourceUnusable:
             whole = False
         self._end(self._pipeline.tracker.finish(), is_still=False)

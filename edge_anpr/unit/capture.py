@@ -52,6 +52,8 @@ class Capture:
                 self._lose(error, stop)
                 continue
             if frame is None:
+                if isinstance(self._source, Clip | Folder) and (shortfall := self._source.shortfall()):
+                    log.warning("%s", shortfall)
                 log.info("the recording has ended; heartbeats go on until this process is told to stop")
                 self._box.close()
                 return

@@ -93,7 +93,7 @@ class Decider:
         if read is None:
             return
         try:
-            match = self._match(read) if is_plate(read, track) else None
+            match = self._match(read) if is_plate(read, track, still=self._stills) else None
             if match is None:
                 return
             hit = self._open[track.number] = self._new_hit(match, frame.captured_ns)

@@ -8,6 +8,7 @@ wear levelling allows).
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import threading
@@ -71,16 +72,18 @@ class Depth:
 class Outbox:
     """An open outbox at ``path``; at most ``max_bytes`` of payload may wait.
 
-    Threads of one process may share it. Opening raises Unusable, everything else OutboxError.
+    Threads of one process may share it. ``owner`` names a direction that one process alone may serve (two recognisers
+    would double every hit). Opening raises Unusable, everything else OutboxError.
     """
 
-    def __init__(self, path: Path, max_bytes: int) -> None:
+    def __init__(self, path: Path, max_bytes: int, owner: str | None = None) -> None:
         self._path, self._max_bytes = path, max_bytes
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
             # SQLite would make the file readable for everybody, and gives the log the file's own mode.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660))
+            self._owned = None if owner is None else _own(path, owner)
             self._db = _open(path)
         except OSError as error:
             raise Unusable(
@@ -163,6 +166,9 @@ class Outbox:
         """Close the file; the last one to do so leaves no log beside it."""
         with self._lock:
             self._db.close()
+            if self._owned is not None:
+                os.close(self._owned)
+                self._owned = None
 
     def _depth(self) -> Depth:
         return Depth(*self._db.execute("SELECT hits, bytes FROM tally").fetchone())
@@ -187,6 +193,19 @@ class Outbox:
             if _code(error) == sqlite3.SQLITE_FULL:
                 raise OutboxFull(f"the disk of outbox {self._path} is full; free some space") from error
             raise OutboxError(f"outbox {self._path}: {_reason(error)}") from error
+
+
+def _own(path: Path, owner: str) -> int:
+    """Take the place of ``owner`` at this outbox; the kernel gives it back when the process ends, however it does."""
+    place = os.open(path.with_name(f"{path.name}.{owner}"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(place)
+        raise Unusable(
+            f"outbox {path} has a {owner} already; end that process, or give this unit another delivery.outbox"
+        ) from None
+    return place
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -45,7 +45,7 @@ def run(config: Config, broker: tuple[str, int] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="publisher: %(message)s")
     topic = config.topic
     link = Link(link_to(config, broker), will=Message(f"{topic}/status", LOST, retain=True))
-    outbox = Outbox(config.delivery.outbox, config.delivery.max_megabytes * 1_000_000)
+    outbox = Outbox(config.delivery.outbox, config.delivery.max_megabytes * 1_000_000, "publisher")
     carrier = Carrier(outbox, link, topic, config.camera.id, config.health.interval_s)
     stopping: list[int] = []
 

@@ -83,7 +83,7 @@ def run(config: Config) -> int:
         "ocr": Network(models.ocr or shipped("ocr"), "ocr", "ctc", provider=models.provider, threads=models.threads),
     }
     source = None if _is_live(config) else _open(config)  # a file that cannot be read is told before anything starts
-    outbox = Outbox(config.delivery.outbox, config.delivery.max_megabytes * 1_000_000)
+    outbox = Outbox(config.delivery.outbox, config.delivery.max_megabytes * 1_000_000, "recogniser")
     boot_id = secrets.token_hex(8)
     counters, box = Counters(), LatestFrame()
     passes = PassCounter(config.privacy.epoch_minutes * 60_000_000_000)

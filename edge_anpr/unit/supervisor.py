@@ -30,6 +30,7 @@ LISTEN_S = 3.0
 BACKOFF_S = (0.5, 30.0)
 STEADY_S = 30.0
 EXIT_MEND = 2
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last when its terminal is closed
 RECOGNISE, PUBLISH = ["edge_anpr", "recognise"], ["edge_anpr", "publish"]
 
 # Run by each child before anything else: the kernel ends it when its parent is gone, however that came about. Not a
@@ -133,7 +134,7 @@ class _Unit:
         self._complaint: str | None = None
 
     def run(self) -> int:
-        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._stop) for number in ENDS}
         try:
             code = None
             while code is None and not self._stopping:

@@ -34,36 +34,37 @@ class Matcher:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._key = bytearray(os.urandom(KEY_BYTES))
-        self._listed: dict[bytes, _Listed] = {}
+        # A plate may be listed more than once: by two countries, or again with a later end.
+        self._listed: dict[bytes, list[_Listed]] = {}
         for index, entry in enumerate(entries):
             classes = encode(entry.plate)
-            self._listed[self._token(classes)] = _Listed(index, entry.country, entry.reason, entry.not_after)
+            listed = _Listed(index, entry.country, entry.reason, entry.not_after)
+            self._listed.setdefault(self._token(classes), []).append(listed)
             wipe(classes)
 
     def __len__(self) -> int:
-        """How many plates are listed."""
-        return len(self._listed)
+        """How many entries are listed."""
+        return sum(map(len, self._listed.values()))
 
     def match(self, read: PlateRead, now: datetime) -> Match | None:
         """The entry this read meets: the same characters, or look-alikes of them in a layout of the entry's country.
 
         The read itself is never changed. ``now`` is UTC: entries past their time meet nothing.
         """
-        found = self._find(read.classes, now)
-        if found:
+        for found in self._find(read.classes, now):
             return Match(MatchClass.EXACT, reveal(read.classes), found.entry, found.reason, found.not_after)
         for spelling in look_alikes(read.classes, read.posteriors):
             try:
-                found = self._find(spelling, now)
-                if found and (not has_layouts(found.country) or fitting(spelling, found.country)):
+                for found in self._find(spelling, now):
+                    if has_layouts(found.country) and not fitting(spelling, found.country):
+                        continue
                     return Match(MatchClass.CONFUSABLE, reveal(spelling), found.entry, found.reason, found.not_after)
             finally:
                 wipe(spelling)
         return None
 
-    def _find(self, classes: NDArray[np.uint8], now: datetime) -> _Listed | None:
-        found = self._listed.get(self._token(classes))
-        return found if found and now <= found.not_after else None
+    def _find(self, classes: NDArray[np.uint8], now: datetime) -> list[_Listed]:
+        return [listed for listed in self._listed.get(self._token(classes), ()) if now <= listed.not_after]
 
     def _token(self, classes: NDArray[np.uint8]) -> bytes:
         return keyed(classes, self._key, TOKEN_BYTES)

@@ -165,8 +165,8 @@ def _keys(value: object, where: str, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _text(value: object, where: str) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= 200:
-        raise _Flaw(f"{where}: must be text of 1 to 200 characters")
+    if not isinstance(value, str) or not 1 <= len(value) <= 200 or not value.isprintable():
+        raise _Flaw(f"{where}: must be text of 1 to 200 printable characters")
     return value
 
 
@@ -177,10 +177,12 @@ def _whole(value: object, where: str) -> int:
 
 
 def _time(value: object, where: str) -> datetime:
+    text = _text(value, where)
     try:
-        time = datetime.fromisoformat(_text(value, where))
-    except ValueError:
+        time = datetime.fromisoformat(text)
+        utc = time.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise _Flaw(f"{where}: must be a time like 2026-05-01T00:00:00Z") from None
     if time.tzinfo is None:
         raise _Flaw(f"{where}: needs its time zone; write Z at the end")
-    return time.astimezone(UTC)
+    return utc

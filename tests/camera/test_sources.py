@@ -17,11 +17,11 @@ FPS = 20
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """Ten frames, each brighter than the last."""
+    """Ten frames, each brighter than the last, none of them black."""
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), FPS, (64, 48))
     for index in range(10):
-        writer.write(np.full((48, 64, 3), 20 * index, np.uint8))
+        writer.write(np.full((48, 64, 3), 20 * index + 20, np.uint8))
     writer.release()
     return path
 
@@ -36,13 +36,14 @@ def test_a_clip_gives_every_frame_in_its_own_time(clip: Path) -> None:
     seen = [(item.index, item.captured_ns, int(item.luma.mean())) for item in frames(source)]
     assert [index for index, _, _ in seen] == list(range(10))
     assert seen[4][1] == 4 * 1_000_000_000 // FPS
-    assert [round(mean / 20) for _, _, mean in seen] == list(range(10))
-    assert not source.cut_short
+    assert [round(mean / 20) - 1 for _, _, mean in seen] == list(range(10))
+    assert source.shortfall() is None
 
 
 def test_each_third_frame_keeps_its_number(clip: Path) -> None:
     seen = [
-        (item.index, round(int(item.luma.mean()) / 20), item.captured_ns) for item in frames(Clip(clip, live=False), 3)
+        (item.index, round(int(item.luma.mean()) / 20) - 1, item.captured_ns)
+        for item in frames(Clip(clip, live=False), 3)
     ]
     assert [(index, shown) for index, shown, _ in seen] == [(0, 0), (3, 3), (6, 6), (9, 9)]
     assert seen[1][2] == 3 * 1_000_000_000 // FPS
@@ -58,6 +59,7 @@ def test_buffers_go_round_and_are_overwritten(clip: Path) -> None:
     source = Clip(clip, live=False)
     first = source.read()
     assert first is not None
+    assert first.luma.any()
     source.recycle(first)
     assert not first.luma.any()
     assert first.colour is not None
@@ -74,7 +76,7 @@ def test_a_clip_that_is_cut_off_says_so(clip: Path) -> None:
     source = Clip(clip, live=False)
     count = sum(1 for _ in frames(source))
     assert 0 < count < 10
-    assert source.cut_short
+    assert "clip.avi: ends after" in (source.shortfall() or "")
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all", b"RIFF\0\0\0\0AVI LIST"])
@@ -93,7 +95,13 @@ def test_a_folder_gives_unrelated_pictures_and_names_what_it_could_not_read(tmp_
     source = Folder(tmp_path)
     seen = [(int(item.luma.mean()), item.captured_ns // 1_000_000_000) for item in frames(source)]
     assert seen == [(200, 0), (90, 120)]
-    assert [path.name for path in source.unreadable] == ["aa.jpg"]
+    assert source.shortfall() == "1 of 3 pictures could not be read: aa.jpg"
+
+
+def test_a_folder_without_one_good_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"broken")
+    with pytest.raises(SourceUnusable, match="no picture that can be read"):
+        Folder(tmp_path).read()
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

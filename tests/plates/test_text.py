@@ -8,7 +8,7 @@ def test_separators_and_case_do_not_matter() -> None:
     assert canonical("qa-12.ce 3") == "QA12CE3"
 
 
-@pytest.mark.parametrize("text", ["", "A", "Ä-12", "AB_12", "ABCDEFGH12345"])
+@pytest.mark.parametrize("text", ["", "A", "Ä-12", "1ß2", "AB_12", "ABCDEFGH12345"])
 def test_what_is_no_plate_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(ValueError, match="a plate") as caught:
         canonical(text)

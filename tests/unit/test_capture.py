@@ -74,17 +74,20 @@ def test_a_camera_that_goes_is_opened_again_counted_and_said_once(
     assert caplog.text.count("the camera is back") >= 3
 
 
-def test_a_slow_reader_gets_the_latest_frame_and_drops_are_counted_and_overwritten(
+def test_a_slow_reader_gets_the_latest_frame_and_drops_are_counted_and_given_back(
     running: list[tuple[threading.Thread, threading.Event]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Flaky, "opened", 0)
-    box, counters = LatestFrame(), Counters()
-    start(Capture(Flaky, None, box, counters, every_frame=False), running)  # type: ignore[arg-type]
-    until(lambda: box.drops >= 2)
+    box = LatestFrame()
+    recycled: list[Frame] = []
+    monkeypatch.setattr(Flaky, "recycle", lambda _, frame: recycled.append(frame))
+    start(Capture(Flaky, None, box, Counters(), every_frame=False), running)  # type: ignore[arg-type]
+    until(lambda: len(recycled) >= 2)
+    assert [frame.index for frame in recycled[:2]] == [1, 2]
     frame = box.take(1)
     assert frame is not None
     assert frame.index == 3
-    assert frame.luma.any()
+    assert box.drops == 2
 
 
 def test_no_buffer_is_handed_out_while_it_is_in_use(

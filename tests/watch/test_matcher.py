@@ -39,6 +39,19 @@ def test_an_entry_past_its_time_matches_nothing() -> None:
     assert Matcher([entry("DB01DB", not_after=NOW.replace(month=10))]).match(read("DB01DB"), NOW) is None
 
 
+def test_a_plate_listed_twice_is_met_as_long_as_one_entry_is_in_force() -> None:
+    over = NOW.replace(month=10)
+    for entries in (
+        [entry("DB01DB"), entry("DB01DB", not_after=over)],
+        [entry("DB01DB", not_after=over), entry("DB01DB")],
+    ):
+        matcher = Matcher(entries)
+        match = matcher.match(read("DB01DB"), NOW)
+        assert match is not None
+        assert match.expires == LATER
+        assert len(matcher) == 2
+
+
 def test_a_look_alike_that_the_picture_allows_matches_as_confusable_and_leaves_the_read_alone() -> None:
     seen = read("D801DB", B=0.1)
     before = seen.classes.copy()

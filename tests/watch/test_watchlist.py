@@ -75,6 +75,8 @@ def test_another_units_list_is_refused(tmp_path: Path) -> None:
         listed(schema="anpr.list/2"), listed(version="3"), listed(version=True), listed(valid_from="yesterday"),
         listed(valid_from="2026-01-01T00:00:00"), listed(extra=1), listed(units="*"), listed(entries={}),
         listed(mandate={}), listed(entries=[{}]), listed(list_id=""), listed(list_id="x" * 201),
+        listed(list_id="a\nb"), listed(valid_until="9999-12-31T23:59:59-05:00"),
+        listed(valid_from="0001-01-01T00:00:00+01:00"),
         listed(entries=[listed()["entries"][0] | {"plate": "QÄ-12-CE"}]),
         '{"schema": "anpr.list/1", "schema": "anpr.list/1"}',
     ],
