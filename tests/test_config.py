@@ -124,7 +124,6 @@ def test_deep_brackets_are_refused_without_recursion(written: Write) -> None:
     [
         b"",
         b"\0\0",
-        b"\0\0",
         b"just words",
         b"- a\n- b\n",
         b"a: [",
