@@ -53,9 +53,11 @@ def test_without_frames_passages_are_settled_and_buffers_overwritten(monkeypatch
     box.put(Frame(7, time.monotonic_ns(), plane, plane))
     thread = threading.Thread(target=vision.run, args=(stop, lambda frame: told.append(f"recycle {frame.index}")))
     thread.start()
-    until(lambda: len(told) >= 6)
-    stop.set()
-    thread.join(5)
+    try:
+        until(lambda: len(told) >= 6)
+    finally:
+        stop.set()
+        thread.join(5)
     assert told[:6] == ["see 7", "decide", "recycle 7", "end 1", "forget", "forget"]
 
 
