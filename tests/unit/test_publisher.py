@@ -67,16 +67,16 @@ def carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
     monkeypatch.setattr(publisher, "REFUSED_RETRY_S", 0.1)
     monkeypatch.setattr(publisher, "GRACE_S", 0.0)
     caplog.set_level(logging.DEBUG)
-    links: list[Link] = []
+    opened: list[Link | Outbox] = []
 
     def carrier(port: int) -> Carrier:
-        links.append(Link(Broker("127.0.0.1", port, "unit")))
-        box = Outbox(tmp_path / "outbox.db", 10_000_000)
-        return Carrier(box, links[-1], TOPIC, "cam-1", 0.5)
+        link, box = Link(Broker("127.0.0.1", port, "unit")), Outbox(tmp_path / "outbox.db", 10_000_000)
+        opened.extend((link, box))
+        return Carrier(box, link, TOPIC, "cam-1", 0.5)
 
     yield carrier
-    for link in links:
-        link.close()
+    for one in opened:
+        one.close()
 
 
 def turn(carrier: Carrier, condition: Callable[[], object]) -> None:
