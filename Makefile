@@ -30,7 +30,7 @@ format: $(VENV)/.dev ## let ruff put the code into shape
 	@$(BIN)/ruff check --fix-only .
 
 evaluate: $(VENV)/.dev ## measure the models on labelled material: make evaluate DATA=folder
-	@$(BIN)/python models/training/evaluate.py $(DATA) --json models/training/evaluation.json
+	@$(BIN)/python models/training/evaluate.py $(DATA) $(ARGS)
 
 train: $(VENV)/.train ## train both models, or go on with a run (two hours on one core): make train DATA=folder
 	models/training/fonts.sh

@@ -1,6 +1,6 @@
 """Measure the shipped models on labelled material; prints counts and 95 % intervals, writes them as JSON.
 
-    python models/training/evaluate.py DATA [--json FILE]
+    python models/training/evaluate.py DATA [--json FILE] [--readme FILE]
 
 DATA holds the folders that exist of: nl_clips, eu_crops (measure only), ro_dashcam, openimages_plates (held-back part).
 Exact is letter by letter; folded takes O for 0 and I for 1, which are one drawing in many national fonts.
@@ -143,11 +143,28 @@ def detection(name: str, photos: list[Photo], detector: Detector, figures: Figur
     figures.numbers[f"{name}: AP50 of {plates} plates held back"] = round(float(np.sum(steps * precision)), 4)
 
 
+def publish(readme: Path, figures: Figures) -> None:
+    """Write the figures as Markdown between the marks ``<!-- figures -->`` and ``<!-- /figures -->`` of a file."""
+    rows = ["| measured | right of all | share, 95 % interval |", "|---|---|---|"]
+    for what, right, of in figures.counts:
+        low, high = wilson(right, of)
+        rows.append(f"| {what} | {right} of {of} | {right / max(of, 1):.1%}, {low:.1%} to {high:.1%} |")
+    rows += ["", "| measured | value |", "|---|---|"]
+    rows += [f"| {what} | {value:g} |" for what, value in figures.numbers.items()]
+    before, _, rest = readme.read_text().partition("<!-- figures -->")
+    _, mark, after = rest.partition("<!-- /figures -->")
+    if not mark:
+        sys.exit(f"{readme}: has no marks <!-- figures --> and <!-- /figures -->")
+    table_text = "\n".join(rows)
+    readme.write_text(f"{before}<!-- figures -->\n{table_text}\n{mark}{after}")
+
+
 def main() -> None:
     """Measure what there is below DATA."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    parser.add_argument("--readme", type=Path, help="write the tables into this file, between its two marks")
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         sys.exit(f"{arguments.data}: no such folder; give the one that holds nl_clips, eu_crops and the others")
@@ -173,6 +190,8 @@ def main() -> None:
         ],
     )
     table("Other figures", ("what", "value"), list(figures.numbers.items()))
+    if arguments.readme:
+        publish(arguments.readme, figures)
     if arguments.json:
         arguments.json.write_text(json.dumps({"counts": shares, "numbers": figures.numbers}, indent=1) + "\n")
 
