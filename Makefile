@@ -32,7 +32,7 @@ format: $(VENV)/.dev ## let ruff put the code into shape
 evaluate: $(VENV)/.dev ## measure the models on labelled material: make evaluate DATA=folder
 	@$(BIN)/python models/training/evaluate.py $(DATA) $(ARGS)
 
-train: $(VENV)/.train ## train both models, or go on with a run (two hours on one core): make train DATA=folder
+train: $(VENV)/.train ## train both models, or go on with a run (three hours on one core): make train DATA=folder
 	models/training/fonts.sh
 	cd models/training && ../../$(BIN)/python ocr_train.py && ../../$(BIN)/python ocr_export.py runs/ocr/checkpoint.safetensors
 	cd models/training && ../../$(BIN)/python detector_train.py --data $(abspath $(DATA)) && \

@@ -1,6 +1,6 @@
 """Train the plate detector on one CPU core; stop and start it as you like.
 
-    python detector_train.py --data DATA --minutes 55
+    python detector_train.py --data DATA --minutes 96
 
 State goes to runs/detector/: checkpoint.safetensors (weights, EMA, optimiser), places.json (places that may
 be unlabelled plates), curve.json and train.log. A second start goes on where the first one ended.
@@ -210,7 +210,7 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with openimages_plates, ro_dashcam, pl_photos")
-    parser.add_argument("--minutes", type=float, default=55.0, help="training time in all, restarts included")
+    parser.add_argument("--minutes", type=float, default=96.0, help="training time in all, restarts included")
     parser.add_argument("--run", type=Path, default=Path(__file__).parent / "runs" / "detector")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=8, help="canvases of 640x384 a step")

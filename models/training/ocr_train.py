@@ -1,6 +1,6 @@
 """Train the OCR on rendered plates, on one thread, resumably.
 
-python ocr_train.py --minutes 60 --out runs/ocr            # the same line again goes on where it stopped
+python ocr_train.py --minutes 98 --out runs/ocr            # the same line again goes on where it stopped
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def train(run: Run, renderer: PlateRenderer, minutes: float, out: Path, every_s:
 def main() -> None:
     """Parse the command line, resume if there is something to resume, and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=60, help="training time in all, resumed runs included")
+    parser.add_argument("--minutes", type=float, default=98, help="training time in all, resumed runs included")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "runs/ocr")
     parser.add_argument("--threads", type=int, default=1, help="more than one is slower on a shared machine")
     parser.add_argument("--seed", type=int, default=1)
