@@ -207,6 +207,7 @@ def test_what_a_person_must_mend_is_one_clear_line(
 
 def test_every_command_explains_itself() -> None:
     overview = edge_anpr("--help").stdout
+    assert "\n  Try it:      edge-anpr run --demo\n" in overview
     for command in ("check", "run", "recognise", "publish", "read"):
         assert command in overview
         assert len(edge_anpr(command, "--help").stdout.splitlines()) > 5
