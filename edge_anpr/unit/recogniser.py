@@ -105,8 +105,6 @@ def run(config: Config) -> int:
     )  # fmt: skip
     telling = _Telling(outbox)
     telling.put("birth", _birth(config, networks, watchlist, len(matcher), boot_id))
-    pipeline.detector.forget()  # the first pass is slow: take it before the first vehicle comes
-    pipeline.reader.forget()
     log.info(
         "watching %s %s with list %s version %d (%d entries) on %s",
         config.camera.source, config.camera.id, watchlist.list_id, watchlist.version, len(matcher),

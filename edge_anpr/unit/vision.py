@@ -9,6 +9,7 @@ from collections.abc import Callable
 from edge_anpr.camera.box import LatestFrame
 from edge_anpr.datatypes import Frame
 from edge_anpr.privacy.tokens import PassCounter
+from edge_anpr.privacy.wipe import release
 from edge_anpr.unit.decide import Decider
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.pipeline import MAX_GAP_NS, Pipeline
@@ -30,6 +31,7 @@ class Vision:
 
     def run(self, stop: threading.Event, recycle: Callable[[Frame], None]) -> None:
         """Until the box is closed and empty, or ``stop`` is set; passages under way are settled at the end."""
+        self._forget()  # the first pass is slow, and leaves its buffers in the heap of the thread that makes it
         while not stop.is_set() and not self._box.closed:
             frame = self._box.take(WAIT_S)
             now_ns = time.monotonic_ns()
@@ -61,4 +63,5 @@ class Vision:
     def _forget(self) -> None:
         self._pipeline.detector.forget()
         self._pipeline.reader.forget()
+        release()
         self._clean = True

@@ -54,11 +54,11 @@ def test_without_frames_passages_are_settled_and_buffers_overwritten(monkeypatch
     thread = threading.Thread(target=vision.run, args=(stop, lambda frame: told.append(f"recycle {frame.index}")))
     thread.start()
     try:
-        until(lambda: len(told) >= 6)
+        until(lambda: len(told) >= 8)
     finally:
         stop.set()
         thread.join(5)
-    assert told[:6] == ["see 7", "decide", "recycle 7", "end 1", "forget", "forget"]
+    assert told[:8] == ["forget", "forget", "see 7", "decide", "recycle 7", "end 1", "forget", "forget"]
 
 
 def test_when_the_recording_ends_the_last_passage_is_settled() -> None:
@@ -67,5 +67,5 @@ def test_when_the_recording_ends_the_last_passage_is_settled() -> None:
     box.put(Frame(7, 0, plane, plane))
     box.close()
     Vision(told, told, PassCounter(10**18), box, counters).run(threading.Event(), lambda _: None)  # type: ignore[arg-type]
-    assert list(told) == ["see 7", "decide", "end 1", "forget", "forget"]
+    assert list(told) == ["forget", "forget", "see 7", "decide", "end 1", "forget", "forget"]
     assert counters.state == "ended"
