@@ -1,7 +1,7 @@
 # The two commands of a newcomer are `make run` and `make test`. `make help` lists all.
 PYTHON ?= python3
 VENV   ?= .venv
-DATA   ?= ../shared/data
+DATA   ?= data
 BIN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300
