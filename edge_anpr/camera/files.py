@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_anpr.camera.opencv import Capture, SourceUnusable
+from edge_anpr.camera.opencv import SourceUnusable, Video
 from edge_anpr.datatypes import Frame
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -33,9 +33,9 @@ class Clip:
                 f"{path}: OpenCV {cv2.__version__} cannot open it as a video; convert it or name another"
             )
         self._path, self._live = path, live
-        self._capture = Capture(opened)
-        self.frames_per_second = self._capture.frames_per_second or USUAL_FPS
-        self.frame_count = self._capture.frame_count
+        self._video = Video(opened)
+        self.frames_per_second = self._video.frames_per_second or USUAL_FPS
+        self.frame_count = self._video.frame_count
         self._start_ns = time.monotonic_ns() if live else 0
         self._next = 0
 
@@ -44,7 +44,7 @@ class Clip:
         stamp = self._start_ns + round(self._next / self.frames_per_second * 1e9)
         if self._live and (wait := (stamp - time.monotonic_ns()) / 1e9) > 0:
             time.sleep(wait)
-        frame = self._capture.read(stamp)
+        frame = self._video.read(stamp)
         if frame is None and self._next == 0:
             raise SourceUnusable(f"{self._path}: holds no frame that can be decoded; it may be cut off or damaged")
         self._next += 1
@@ -53,7 +53,7 @@ class Clip:
     def skip(self) -> bool:
         """Pass over one frame; False at the end of the clip."""
         self._next += 1
-        return self._capture.skip()
+        return self._video.skip()
 
     def shortfall(self) -> str | None:
         """After the end: what could not be read, in words; None when that is nothing.
@@ -66,11 +66,11 @@ class Clip:
 
     def recycle(self, frame: Frame) -> None:
         """Overwrite a frame's pixels and take its buffers back."""
-        self._capture.recycle(frame)
+        self._video.recycle(frame)
 
     def close(self) -> None:
         """Let the file go."""
-        self._capture.close()
+        self._video.close()
 
 
 class Folder:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from edge_anpr.datatypes import Colour, Frame, Gray, Unusable
+from edge_anpr.datatypes import Colour, Frame, Gray, SourceLost, Unusable
 
 # OpenCV and its FFmpeg print what they choke on, and a camera's URL with its password, to stderr. Errors are told by
 # this package, in one line each.
@@ -28,7 +28,7 @@ class _Buffers:
     luma: Gray = field(repr=False)
 
 
-class Capture:
+class Video:
     """Frames of an opened VideoCapture. ``frames_per_second`` is what the source says, 0 when it says nothing."""
 
     def __init__(self, capture: cv2.VideoCapture) -> None:
@@ -73,3 +73,25 @@ class Capture:
         """Let the source go."""
         self._capture.release()
         self._free.clear()
+
+
+class LiveVideo:
+    """A camera that OpenCV has opened; ``lost`` says what it means, and what to do, when it gives no frame."""
+
+    def __init__(self, opened: cv2.VideoCapture, lost: str) -> None:
+        self._video, self._lost = Video(opened), lost
+
+    def read(self) -> Frame:
+        """The next frame. Raises SourceLost when none comes."""
+        frame = self._video.read()
+        if frame is None:
+            raise SourceLost(self._lost)
+        return frame
+
+    def recycle(self, frame: Frame) -> None:
+        """Overwrite a frame's pixels and take its buffers back."""
+        self._video.recycle(frame)
+
+    def close(self) -> None:
+        """Let the camera go."""
+        self._video.close()

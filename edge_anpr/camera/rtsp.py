@@ -6,11 +6,11 @@ import os
 
 import cv2
 
-from edge_anpr.camera.opencv import Capture
-from edge_anpr.datatypes import Frame, SourceLost
+from edge_anpr.camera.opencv import LiveVideo
+from edge_anpr.datatypes import SourceLost
 
 
-class RtspCamera:
+class RtspCamera(LiveVideo):
     """A network camera; ``read`` raises SourceLost when no frame came for ``stall_s`` seconds."""
 
     def __init__(self, url: str, stall_s: float) -> None:
@@ -26,19 +26,4 @@ class RtspCamera:
             raise SourceLost(
                 "the RTSP camera does not answer; check camera.url, its user and password, and the network"
             )
-        self._capture, self._stall_s = Capture(opened), stall_s
-
-    def read(self) -> Frame:
-        """The next frame."""
-        frame = self._capture.read()
-        if frame is None:
-            raise SourceLost(f"the RTSP camera sent no frame for {self._stall_s:g} s; check its power and network")
-        return frame
-
-    def recycle(self, frame: Frame) -> None:
-        """Overwrite a frame's pixels and take its buffers back."""
-        self._capture.recycle(frame)
-
-    def close(self) -> None:
-        """Hang up."""
-        self._capture.close()
+        super().__init__(opened, f"the RTSP camera sent no frame for {stall_s:g} s; check its power and network")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import cv2
 
-from edge_anpr.camera.opencv import Capture
-from edge_anpr.datatypes import Frame, SourceLost
+from edge_anpr.camera.opencv import LiveVideo
+from edge_anpr.datatypes import SourceLost
 
 
-class V4l2Camera:
+class V4l2Camera(LiveVideo):
     """A local camera; ``read`` raises SourceLost when it gives no frame (OpenCV waits 10 s for one)."""
 
     def __init__(self, device: Path, width: int, height: int, frames_per_second: int) -> None:
@@ -26,19 +26,4 @@ class V4l2Camera:
         opened.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
         opened.set(cv2.CAP_PROP_FPS, frames_per_second)
         opened.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        self._capture, self._device = Capture(opened), device
-
-    def read(self) -> Frame:
-        """The next frame."""
-        frame = self._capture.read()
-        if frame is None:
-            raise SourceLost(f"{self._device}: gave no frame; check the cable")
-        return frame
-
-    def recycle(self, frame: Frame) -> None:
-        """Overwrite a frame's pixels and take its buffers back."""
-        self._capture.recycle(frame)
-
-    def close(self) -> None:
-        """Let the device go."""
-        self._capture.close()
+        super().__init__(opened, f"{device}: gave no frame; check the cable")

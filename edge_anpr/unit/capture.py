@@ -12,6 +12,7 @@ from edge_anpr.camera.files import Clip, Folder
 from edge_anpr.camera.rtsp import RtspCamera
 from edge_anpr.camera.v4l2 import V4l2Camera
 from edge_anpr.datatypes import Frame, SourceLost
+from edge_anpr.privacy.wipe import wipe
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.journal import told
 
@@ -67,9 +68,12 @@ class Capture:
                 self.recycle(displaced)
 
     def recycle(self, frame: Frame) -> None:
-        """Overwrite a frame and give its buffers to whichever source is open."""
-        if self._source is not None:
-            self._source.recycle(frame)
+        """Overwrite a frame and give its buffers to the source, if one is open; called from the vision thread too."""
+        source = self._source  # the capture thread may lose it between a look and a call
+        if source is None:
+            wipe(frame.luma, frame.colour)
+        else:
+            source.recycle(frame)
 
     def _lose(self, error: SourceLost, stop: threading.Event) -> None:
         self._counters.source_losses += 1

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from edge_anpr.datatypes import Frame, Match, Phase, PlateRead, Track
+from edge_anpr.datatypes import Frame, Match, Phase, PlateDetection, PlateRead, Track
 from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.unit import hit as hits
 from edge_anpr.unit.clock import quality
@@ -57,10 +57,8 @@ class Decider:
             track = sighting.track
             if track.number not in self._open:
                 self._try_first(frame, track)
-            hit = self._open.get(track.number)
-            if hit and self._with_evidence and sighting.detection.width_px > hit.best_width_px:
-                hit.evidence = hits.evidence(frame, sighting.detection)
-                hit.best_width_px = sighting.detection.width_px
+            else:
+                self._keep_evidence(self._open[track.number], frame, sighting.detection)
 
     def end(self, track: Track, now_ns: int) -> None:
         """Settle a passage whose vehicle has left, and overwrite what was read of it."""
@@ -97,13 +95,15 @@ class Decider:
             if match is None:
                 return
             hit = self._open[track.number] = self._new_hit(match, frame.captured_ns)
-            if self._with_evidence:
-                hit.evidence = hits.evidence(frame, track.detection)
-                hit.best_width_px = track.detection.width_px
+            self._keep_evidence(hit, frame, track.detection)
             self._counters.hits += 1
             self._send(hit, read, Phase.FIRST)
         finally:
             forget_read(read)
+
+    def _keep_evidence(self, hit: hits.OpenHit, frame: Frame, detection: PlateDetection) -> None:
+        if self._with_evidence and detection.width_px > hit.best_width_px:
+            hit.evidence, hit.best_width_px = hits.evidence(frame, detection), detection.width_px
 
     def _match(self, read: PlateRead) -> Match | None:
         return self._matcher.match(read, datetime.now(UTC)) if read.confidence >= LEAST_HIT_CONFIDENCE else None

@@ -19,21 +19,10 @@ from importlib.metadata import version
 import cv2
 
 import edge_anpr
+from edge_anpr.camera import rtsp, v4l2
 from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.files import Clip, Folder
-from edge_anpr.camera.rtsp import RtspCamera
-from edge_anpr.camera.v4l2 import V4l2Camera
-from edge_anpr.config import (
-    ClipCamera,
-    Config,
-    FolderCamera,
-)
-from edge_anpr.config import (
-    RtspCamera as RtspConfig,
-)
-from edge_anpr.config import (
-    V4l2Camera as V4l2Config,
-)
+from edge_anpr.config import ClipCamera, Config, FolderCamera, RtspCamera, V4l2Camera
 from edge_anpr.datatypes import Unusable
 from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.unit.capture import Capture, Source
@@ -176,14 +165,14 @@ def _open(config: Config) -> Source:
             return Clip(camera.path, live=camera.pace == "live")
         case FolderCamera():
             return Folder(camera.path)
-        case RtspConfig():
-            return RtspCamera(camera.url, camera.stall_s)
-        case V4l2Config():
-            return V4l2Camera(camera.device, camera.width, camera.height, camera.fps)
+        case RtspCamera():
+            return rtsp.RtspCamera(camera.url, camera.stall_s)
+        case V4l2Camera():
+            return v4l2.V4l2Camera(camera.device, camera.width, camera.height, camera.fps)
 
 
 def _is_live(config: Config) -> bool:
-    return isinstance(config.camera, RtspConfig | V4l2Config)
+    return isinstance(config.camera, RtspCamera | V4l2Camera)
 
 
 def _paced(config: Config) -> bool:

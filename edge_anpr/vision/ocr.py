@@ -26,7 +26,6 @@ class Reader:
 
     def read(self, luma: Gray, detections: list[PlateDetection]) -> list[PlateReading]:
         """One reading per detection, from the full picture (height, width)."""
-        readings: list[PlateReading] = []
         work = [(index, rows) for index, detection in enumerate(detections) for rows in row_counts(detection)]
         best: dict[int, PlateReading] = {}
         for start in range(0, len(work), MOST_CROPS):
@@ -44,8 +43,7 @@ class Reader:
                     worse, best[index] = sorted((best[index], reading), key=lambda item: item.confidence)
                     wipe(worse.posteriors)
             wipe(logits)
-        readings.extend(best[index] for index in range(len(detections)))
-        return readings
+        return [best[index] for index in range(len(detections))]
 
     def read_crop(self, crop: Gray) -> PlateReading:
         """The reading of one crop that is already flat and of the network's size (height, width)."""

@@ -90,6 +90,14 @@ def test_a_slow_reader_gets_the_latest_frame_and_drops_are_counted_and_given_bac
     assert box.drops == 2
 
 
+def test_a_frame_that_comes_back_after_its_camera_was_lost_is_overwritten() -> None:
+    plane, colour = np.full((4, 4), 9, np.uint8), np.full((4, 4, 3), 9, np.uint8)
+    capture = Capture(Flaky, None, LatestFrame(), Counters(), every_frame=False)  # type: ignore[arg-type]
+    capture.recycle(Frame(0, 0, plane, plane, colour))
+    assert not plane.any()
+    assert not colour.any()
+
+
 def test_no_buffer_is_handed_out_while_it_is_in_use(
     tmp_path: Path, running: list[tuple[threading.Thread, threading.Event]]
 ) -> None:

@@ -67,3 +67,10 @@ def test_a_file_that_is_no_network_is_refused_in_one_line(model: Path) -> None:
     with pytest.raises(ModelRefused, match="cannot load it") as caught:
         Network(model, "ocr", "ctc")
     assert "\n" not in str(caught.value)
+
+
+def test_the_runtime_keeps_no_arena_in_which_plates_could_be_found() -> None:
+    options = Network(shipped("ocr"), "ocr", "ctc")._session.get_session_options()
+    assert not options.enable_cpu_mem_arena
+    assert not options.enable_mem_pattern
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
