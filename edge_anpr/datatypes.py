@@ -73,11 +73,12 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class PlateDetection:
-    """A plate found in one frame, in pixels of ``Frame.luma``. ``score`` is 0 to 1."""
+    """A plate found in one frame, in pixels of ``Frame.luma``. ``score`` is 0 to 1; ``is_cut`` by the border."""
 
     box: Box
     quad: Corners
     score: float
+    is_cut: bool = False
 
     @property
     def width_px(self) -> float:
@@ -111,11 +112,14 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class PlateReading:
-    """What the OCR made of one crop: one row of ``posteriors`` (character classes, no blank) per character found."""
+    """What the OCR made of one plate: one row of ``posteriors`` (character classes, no blank) per character found.
+
+    ``rows``: rows of characters on the plate. ``clarity``: 0 to 1, how well the picture shows it.
+    """
 
     posteriors: Posteriors = field(repr=False)
-    width_px: float
     rows: int
+    clarity: float
 
     @property
     def confidence(self) -> float:
@@ -144,6 +148,11 @@ class PlateRead:
     def confidence(self) -> float:
         """The least certain character's probability, so that one doubtful character is enough to doubt the plate."""
         return float(self.char_confidence.min()) if len(self.char_confidence) else 0.0
+
+    @property
+    def probability(self) -> float:
+        """That every character is right, as far as the characters' errors come one by one."""
+        return float(self.char_confidence.prod()) if len(self.char_confidence) else 0.0
 
 
 class MatchClass(StrEnum):

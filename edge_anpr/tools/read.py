@@ -78,7 +78,7 @@ class _Run:
     """One job on its way through a pipeline of its own."""
 
     def __init__(self, detector: Detector, reader: Reader, job: Job, emit: Emit, *, with_frames: bool) -> None:
-        self._pipeline = Pipeline(detector, reader)
+        self._pipeline = Pipeline(detector, reader, hurried=False)
         self._job, self._emit, self._with_frames = job, emit, with_frames
         self._source = str(job.path)
 
@@ -106,13 +106,13 @@ class _Run:
         """Read one picture, each plate a passage of its own; False when it is none."""
         frame = still(self._job.path, 0)
         if frame is not None:
-            self._look(frame)
+            self._look(frame, is_still=True)
         self._end(self._pipeline.tracker.finish(), is_still=True)
         step(1)
         return frame is not None
 
-    def _look(self, frame: Frame) -> None:
-        seen = self._pipeline.see(frame)
+    def _look(self, frame: Frame, *, is_still: bool = False) -> None:
+        seen = self._pipeline.see(frame, still=is_still)
         self._end(seen.ended, is_still=False)
         if self._with_frames:
             self._emit(frame_line(self._source, frame, seen))
@@ -149,6 +149,7 @@ def _read(sighting: Sighting) -> dict[str, Any]:
         "char_confidence": [round(float(value), 4) for value in confidences],
         "box": [round(value, 1) for value in (box.left, box.top, box.width, box.height)],
         "quad": [[round(float(x), 1), round(float(y), 1)] for x, y in quad],
+        "cut": sighting.detection.is_cut,
         "track": sighting.track.number,
     }
 
@@ -161,6 +162,7 @@ def passage_line(source: str, track: Track, read: PlateRead) -> dict[str, Any]:
         "track": track.number,
         "read": reveal(read.classes),
         "confidence": round(read.confidence, 4),
+        "probability": round(read.probability, 4),
         "country": read.country,
         "frames": read.frames,
         "first_frame": track.first_frame,

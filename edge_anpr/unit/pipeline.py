@@ -12,6 +12,7 @@ from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.fuse import Passage
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.track import Tracker
+from edge_anpr.vision.views import Gaze, parts
 
 DETECTION_THRESHOLD = 0.3
 MAX_GAP_NS = 1_000_000_000
@@ -47,17 +48,29 @@ class Seen:
 
 @dataclass(slots=True)
 class Pipeline:
-    """Detector, reader, tracker, and the readings of each passage that is under way."""
+    """Detector, reader, tracker, and the readings of each passage that is under way.
+
+    ``hurried``: frames do not wait, so that each frame's far road is looked at in part (see ``vision.views``).
+    """
 
     detector: Detector
     reader: Reader
+    hurried: bool = True
     tracker: Tracker = field(default_factory=lambda: Tracker(MAX_GAP_NS))
     passages: dict[int, Passage] = field(default_factory=dict)
+    gaze: Gaze = field(default_factory=Gaze)
 
-    def see(self, frame: Frame) -> Seen:
-        """Take one frame. Ended tracks keep their passage until ``forget``, so that the caller can fuse and decide."""
+    def see(self, frame: Frame, *, still: bool = False) -> Seen:
+        """Take one frame. Ended tracks keep their passage until ``forget``, so that the caller can fuse and decide.
+
+        ``still``: a picture by itself, which is looked at down to its own pixels.
+        """
         begin = time.perf_counter()
-        detections = self.detector.find(frame.lores, frame.luma.shape[1])
+        height, width = frame.luma.shape
+        far = parts(self.detector.whole_view(width, height), deep=still)
+        if self.hurried:
+            far = self.gaze.choose(far, self.tracker.under_way)
+        detections = self.detector.find(frame.lores, frame.luma, far)
         detected = time.perf_counter()
         tracks, ended = self.tracker.update(detections, frame.index, frame.captured_ns)
         reading = time.perf_counter()
@@ -65,7 +78,9 @@ class Pipeline:
         read = time.perf_counter()
         sightings = []
         for track, detection, plate in zip(tracks, detections, readings, strict=True):
-            self.passages.setdefault(track.number, Passage()).add(plate)
+            passage = self.passages.setdefault(track.number, Passage())
+            if not detection.is_cut:  # half a plate has no voice
+                passage.add(plate)
             sightings.append(Sighting(track, detection, plate))
         end = time.perf_counter()
         return Seen(sightings, ended, (detected - begin) * 1e3, (read - reading) * 1e3, (end - begin) * 1e3)

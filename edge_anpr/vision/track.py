@@ -50,6 +50,11 @@ class Tracker:
         self._tracks = here + [track for number, track in enumerate(alive) if number not in taken]
         return here, ended
 
+    @property
+    def under_way(self) -> list[Track]:
+        """The tracks that have not ended."""
+        return self._tracks
+
     def finish(self) -> list[Track]:
         """End all tracks and give them back: the source has ended, or its next picture shows something else."""
         ended, self._tracks = self._tracks, []

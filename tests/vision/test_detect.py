@@ -1,21 +1,24 @@
 import numpy as np
 import pytest
 
-from edge_anpr.vision.detect import decode
+from edge_anpr.datatypes import PlateDetection
+from edge_anpr.vision.detect import Detector, decode
+from edge_anpr.vision.session import Card
+from edge_anpr.vision.views import View
 
 STRIDE = 8
 
 
 def heads(
-    *plates: tuple[float, float, float, float, float], cells: int = 2
+    *plates: tuple[float, float, float, float, float], cells: int = 2, shape: tuple[int, int] = (48, 80)
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Outputs of a perfect network for plates (left, top, right, bottom, score): each cell knows its plate."""
-    score = np.zeros((48, 80), np.float32)
-    box, quad = np.zeros((4, 48, 80), np.float32), np.zeros((8, 48, 80), np.float32)
+    score = np.zeros(shape, np.float32)
+    box, quad = np.zeros((4, *shape), np.float32), np.zeros((8, *shape), np.float32)
     for left, top, right, bottom, value in plates:
         middle_row, middle_column = int((top + bottom) / 2 / STRIDE), int((left + right) / 2 / STRIDE)
-        for row in range(middle_row - cells // 2, middle_row + cells // 2 + 1):
-            for column in range(middle_column - cells, middle_column + cells + 1):
+        for row in range(max(middle_row - cells // 2, 0), min(middle_row + cells // 2 + 1, shape[0])):
+            for column in range(max(middle_column - cells, 0), min(middle_column + cells + 1, shape[1])):
                 x, y = (column + 0.5) * STRIDE, (row + 0.5) * STRIDE
                 score[row, column] = value
                 box[:, row, column] = np.log(np.maximum([x - left, y - top, right - x, bottom - y], 1) / STRIDE)
@@ -63,3 +66,68 @@ def test_absurd_outputs_give_finite_boxes() -> None:
         np.isfinite(plate).all() and np.isfinite(corners).all()
         for plate, corners, _ in decode(score, box, quad, 0.3, STRIDE)
     )
+
+
+class Scripted:
+    """A network that sees, in each input size, the plates it is told: (left, top, right, bottom, score)."""
+
+    def __init__(self, **plates: list[tuple[float, float, float, float, float]]) -> None:
+        fields = {"stride": STRIDE, "input": {"pad": 114}}
+        self.card = Card("detector", "quad-s8", 384, 640, "", fields)
+        self._plates = plates
+        self.sizes: list[tuple[int, int]] = []
+
+    def run(self, array: np.ndarray) -> list[np.ndarray]:
+        height, width = array.shape[2:]
+        self.sizes.append((width, height))
+        found = self._plates.get(f"w{width}", [])
+        score, box, quad = heads(*found, cells=0, shape=(height // STRIDE, width // STRIDE))
+        return [score[None, None], box[None], quad[None]]
+
+
+def find(network: Scripted, *parts: View, size: tuple[int, int] = (1280, 768)) -> list[PlateDetection]:
+    picture = np.zeros((size[1], size[0]), np.uint8)
+    return Detector(network, 0.3).find(picture, picture, parts)  # type: ignore[arg-type]
+
+
+PART = View(576, 0, 704, 416, 1.0, 704, 416)
+
+
+def test_a_part_answers_in_pixels_of_the_whole_picture() -> None:
+    (plate,) = find(Scripted(w704=[(200, 100, 260, 114, 0.8)]), PART)
+    assert (plate.box.left, plate.box.top, plate.box.width) == pytest.approx((776, 100, 60), abs=1)
+    assert plate.quad[0] == pytest.approx([776, 100], abs=1)
+
+
+def test_what_both_views_see_is_one_plate_and_the_surer_view_says_where() -> None:
+    (plate,) = find(Scripted(w640=[(388, 50, 418, 57, 0.5)], w704=[(202, 100, 262, 114, 0.8)]), PART)
+    assert plate.score == pytest.approx(0.8)
+    assert plate.box.left == pytest.approx(778, abs=1)
+
+
+@pytest.mark.parametrize("place", [(0.5, 100, 60, 114), (200, 402, 260, 415.5), (100, 100, 400, 170)])
+def test_a_part_is_silent_about_what_its_own_border_cuts_and_about_wide_plates(
+    place: tuple[float, float, float, float],
+) -> None:
+    assert find(Scripted(w704=[(*place, 0.8)]), PART) == []
+
+
+def test_a_piece_of_a_near_plate_is_no_plate_however_sure() -> None:
+    (plate,) = find(Scripted(w640=[(300, 50, 480, 92, 0.7)], w704=[(60, 110, 220, 170, 0.95)]), PART)
+    assert plate.box.width == pytest.approx(360, abs=2)
+
+
+def test_a_plate_that_the_border_cuts_is_told_as_cut() -> None:
+    whole_one, cut = find(Scripted(w640=[(100, 100, 180, 118, 0.9), (-30, 200, 50, 218, 0.8)]), size=(640, 384))
+    assert (whole_one.is_cut, cut.is_cut) == (False, True)
+
+
+def test_forgetting_overwrites_every_input_and_runs_an_empty_pass_through_each() -> None:
+    network = Scripted()
+    detector = Detector(network, 0.3)  # type: ignore[arg-type]
+    picture = np.full((768, 1280), 200, np.uint8)
+    detector.find(picture, picture, [PART])
+    network.sizes.clear()
+    detector.forget()
+    assert sorted(network.sizes) == [(640, 384), (704, 416)]
+    assert not any(held.array.any() for held in detector._inputs.values())

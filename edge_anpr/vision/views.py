@@ -1,0 +1,107 @@
+"""Which parts of a picture the detector looks at, and how large: the whole road, and the far road in quarters.
+
+One pass over the whole picture at 640 px finds plates from 32 px of those to the width of the picture. On a 1080p road
+a plate 60 px wide is 20 px there. So the same network also sees the picture twice as large, in four parts that overlap
+by more than the plates which are left to it are wide. A live unit looks at one part a frame, which doubles the
+detector's work instead of making it five times as much, and a passage needs only some frames; recordings and still
+pictures, which do not wait for anybody, are looked at whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge_anpr.datatypes import Track
+
+# A part is looked at larger only where the camera has at least this much more detail than the first pass shows.
+WORTH_IT = 1.3
+MAGNIFIED = 2.0
+# Of still pictures whose detail goes further, parts are looked at this much larger than the first pass, too.
+DEEP = 4.0
+DEEP_WORTH_IT = 2.5
+# Parts overlap by this many pixels of the network, and plates wider than the limit are the whole view's affair.
+OVERLAP_PX = 96
+WIDEST_FAR_PX = 240.0
+_CELL = 32
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A part of the full picture: where it lies in it, and the width and height the network sees it in, in pixels.
+
+    ``scale``: network pixels to one of the full picture.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    scale: float
+    columns: int
+    rows: int
+    is_whole: bool = False
+
+
+def whole(width: int, height: int, columns: int, rows: int) -> View:
+    """The whole picture of ``width`` × ``height`` pixels in an input of ``columns`` × ``rows``."""
+    return View(0, 0, width, height, min(columns / width, rows / height), columns, rows, is_whole=True)
+
+
+def parts(first: View, *, deep: bool = False) -> list[View]:
+    """The parts of the picture that are looked at larger than in ``first``; none where there is no more to see.
+
+    ``deep``: down to the picture's own pixels, for stills.
+    """
+    found = []
+    if first.scale * WORTH_IT <= 1:
+        found += _cut(first, min(first.scale * MAGNIFIED, WORTH_IT))
+    if deep and first.scale * DEEP_WORTH_IT <= 1:
+        found += _cut(first, min(first.scale * DEEP, 1.0))
+    return found
+
+
+def _cut(first: View, scale: float) -> list[View]:
+    across = _spans(first.width, scale, first.columns)
+    down = _spans(first.height, scale, first.rows)
+    return [
+        View(left, top, width, height, scale, _cells(width * scale), _cells(height * scale))
+        for top, height in down
+        for left, width in across
+    ]
+
+
+def _spans(length: int, scale: float, most: int) -> list[tuple[int, int]]:
+    """Begin and length of each part along one side, all of one length, in pixels of the picture."""
+    count = max(math.ceil((length * scale - OVERLAP_PX) / (most + _CELL * 2 - OVERLAP_PX)), 1)
+    part = min(math.ceil((length + (count - 1) * OVERLAP_PX / scale) / count), length)
+    return [(round(index * (length - part) / max(count - 1, 1)), part) for index in range(count)]
+
+
+def _cells(pixels: float) -> int:
+    return math.ceil(pixels / _CELL) * _CELL
+
+
+class Gaze:
+    """Chooses the part that a live unit looks at: all in turn, and every other time where a far plate is under way."""
+
+    def __init__(self) -> None:
+        self._turn = 0
+
+    def choose(self, views: Sequence[View], tracks: Sequence[Track]) -> list[View]:
+        """The part for this frame, none when there are none. ``tracks``: the vehicles under way."""
+        if not views:
+            return []
+        self._turn += 1
+        if self._turn % 2 == 0:
+            # The whole view keeps near plates in sight by itself: the longest unseen is a far one.
+            far = min(tracks, key=lambda track: track.last_ns, default=None)
+            if far is not None:
+                x, y = far.detection.box.centre
+                return [min(views, key=lambda view: math.dist((x, y), _middle(view)))]
+        return [views[self._turn // 2 % len(views)]]
+
+
+def _middle(view: View) -> tuple[float, float]:
+    return view.left + view.width / 2, view.top + view.height / 2

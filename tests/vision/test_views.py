@@ -1,0 +1,74 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from edge_anpr.datatypes import Box, PlateDetection, Track
+from edge_anpr.vision.views import DEEP_WORTH_IT, OVERLAP_PX, Gaze, View, parts, whole
+
+
+def views(width: int, height: int, *, deep: bool = False) -> list[View]:
+    return parts(whole(width, height, 640, 384), deep=deep)
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 384), (640, 480), (320, 240), (720, 480)])
+def test_a_small_picture_is_looked_at_once(width: int, height: int) -> None:
+    assert views(width, height, deep=True) == []
+
+
+def test_a_road_in_full_hd_is_looked_at_twice_as_large_in_four_parts() -> None:
+    far = views(1920, 1080)
+    assert len(far) == 4
+    assert far[0].scale == pytest.approx(2 * whole(1920, 1080, 640, 384).scale)
+    assert all(view.columns <= 704 and view.rows <= 416 for view in far)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(1280, 720), (1920, 1080), (800, 600), (4056, 3040), (1080, 1920), (3840, 600)]
+)
+@pytest.mark.parametrize("deep", [False, True])
+def test_parts_cover_the_picture_and_overlap_by_more_than_a_far_plate(width: int, height: int, deep: bool) -> None:
+    for scale in {view.scale for view in views(width, height, deep=deep)}:
+        far = [view for view in views(width, height, deep=deep) if view.scale == scale]
+        seen = np.zeros((height, width), np.uint8)
+        for view in far:
+            assert view.columns % 32 == view.rows % 32 == 0
+            assert view.width * scale <= view.columns
+            assert view.height * scale <= view.rows
+            assert view.left >= 0
+            assert view.top >= 0
+            seen[view.top : view.top + view.height, view.left : view.left + view.width] += 1
+        assert seen.min() >= 1
+        columns = sorted({view.left for view in far})
+        for left, right in itertools.pairwise(columns):
+            assert left + far[0].width - right >= OVERLAP_PX / scale - 2
+
+
+def test_a_still_is_looked_at_down_to_its_own_pixels() -> None:
+    assert max(view.scale for view in views(1920, 1080, deep=True)) == 1.0
+    assert len(views(round(640 * DEEP_WORTH_IT) - 20, 400, deep=True)) == len(
+        views(round(640 * DEEP_WORTH_IT) - 20, 400)
+    )
+
+
+def track(x: float, y: float, last_ns: int) -> Track:
+    box = Box(x, y, 40, 10)
+    return Track(1, 0, 0, last_ns, 3, PlateDetection(box, np.zeros((4, 2), np.float32), 0.9), 0.9)
+
+
+def test_an_empty_road_is_seen_whole_every_eight_frames_or_sooner() -> None:
+    far, gaze = views(1920, 1080), Gaze()
+    seen = [gaze.choose(far, [])[0] for _ in range(8)]
+    assert set(seen) == set(far)
+
+
+def test_every_other_glance_follows_the_plate_that_was_unseen_longest() -> None:
+    far, gaze = views(1920, 1080), Gaze()
+    tracks = [track(300, 200, 900), track(1500, 900, 100)]
+    seen = [gaze.choose(far, tracks)[0] for _ in range(8)]
+    assert seen[1::2] == [far[3]] * 4
+    assert set(seen[0::2]) == set(far)
+
+
+def test_where_there_is_nothing_to_choose_nothing_is_chosen() -> None:
+    assert Gaze().choose([], [track(0, 0, 0)]) == []
