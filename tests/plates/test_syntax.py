@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from edge_anpr.plates.syntax import LAYOUTS, decide, fitting, grouped
+from edge_anpr.plates.layouts import LAYOUTS
+from edge_anpr.plates.syntax import decide, fitting, grouped
 from edge_anpr.plates.text import ALPHABET, encode, reveal
 
 # One plate per Dutch sidecode, with letters that its series use.
