@@ -8,13 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_anpr.datatypes import PlateRead, PlateReading, Posteriors
-from edge_anpr.plates.syntax import decide
+from edge_anpr.plates.syntax import decide, fitting
 from edge_anpr.plates.text import ALPHABET
 from edge_anpr.privacy.wipe import wipe
 
 MOST_READINGS = 48
-# A plate narrower than this is read worse (82 % at 43 px, 99 % at 57 px), so that its voice counts less.
-FULL_WEIGHT_PX = 70.0
+# A reading with a character more or less than most still speaks for the others, half as loud.
+HEARD_FROM_OTHERS, MOST_OTHERS = 0.5, 8
+# A longer reading wins over a shorter one with more weight when its additional character is at the edge, where crops
+# lose characters and seldom gain one, and when a layout fits it.
+EDGE_CHARACTER, NO_LAYOUT = 1.6, 0.6
 # O with 0, I with 1: one drawing in many fonts, so no disagreement.
 _FOLD = np.arange(len(ALPHABET), dtype=np.uint8)
 _FOLD[ALPHABET.index("O")], _FOLD[ALPHABET.index("I")] = ALPHABET.index("0"), ALPHABET.index("1")
@@ -25,6 +28,7 @@ class _Voice:
     posteriors: Posteriors = field(repr=False)
     folded: NDArray[np.uint8] = field(repr=False)
     weight: float
+    clarity: float
 
 
 @dataclass(slots=True)
@@ -34,16 +38,19 @@ class _Choir:
     total: NDArray[np.float32] = field(repr=False)
     voices: list[_Voice] = field(default_factory=list)
     weight: float = 0.0
+    clarity: float = 0.0
 
     def take(self, voice: _Voice) -> None:
         self.voices.append(voice)
         self.total += voice.posteriors * voice.weight
         self.weight += voice.weight
+        self.clarity += voice.clarity
 
     def drop(self, voice: _Voice) -> None:
         self.voices.remove(voice)
         self.total -= voice.posteriors * voice.weight
         self.weight -= voice.weight
+        self.clarity -= voice.clarity
         wipe(voice.posteriors, voice.folded)
 
 
@@ -61,11 +68,12 @@ class Passage:
         length = len(reading.posteriors)
         if not length:
             return
-        weight = max(reading.confidence, 0.01) * min(reading.width_px / FULL_WEIGHT_PX, 1.0) ** 2
+        clarity = max(reading.clarity, 0.01)
+        weight = max(reading.confidence, 0.01) * clarity
         folded = _FOLD[reading.posteriors.argmax(axis=1)]
         if length not in self._choirs:
             self._choirs[length] = _Choir(np.zeros(reading.posteriors.shape, np.float32))
-        self._choirs[length].take(_Voice(reading.posteriors, folded, weight))
+        self._choirs[length].take(_Voice(reading.posteriors, folded, weight, clarity))
         self._count += 1
         if self._count > MOST_READINGS:  # a parked car is read for hours: the weakest voice makes room
             choir, weakest = min(
@@ -77,10 +85,19 @@ class Passage:
 
     def fuse(self) -> PlateRead | None:
         """The plate so far; None while nothing was read. Its arrays are the caller's, to be wiped."""
-        choir = max(self._choirs.values(), key=lambda choir: choir.weight, default=None)
-        if choir is None or not choir.voices:
+        chosen = self._choose()
+        if chosen is None:
             return None
-        posteriors = choir.total / choir.weight
+        choir = self._choirs[chosen]
+        posteriors, weight = choir.total.copy(), choir.weight
+        for length in (chosen - 1, chosen + 1):
+            for voice in self._loudest(length):
+                aligned = align(voice.posteriors, choir.total)
+                if aligned is not None:
+                    posteriors += aligned * (voice.weight * HEARD_FROM_OTHERS)
+                    weight += voice.weight * HEARD_FROM_OTHERS
+                    wipe(aligned)
+        posteriors /= weight
         classes, confidences, layout = decide(posteriors)
         folded = _FOLD[classes]
         return PlateRead(
@@ -92,6 +109,32 @@ class Passage:
             frames=self.frames,
             agree=sum(bool((voice.folded == folded).all()) for voice in choir.voices),
         )
+
+    def _choose(self) -> int | None:
+        """How many characters the plate has: the length with most weight, or a neighbour with better evidence."""
+        choirs = {length: choir for length, choir in self._choirs.items() if choir.voices}
+        if not choirs:
+            return None
+        heaviest = max(choirs, key=lambda length: choirs[length].weight)
+        # Counted by how clearly each saw the plate: doubt about another character says nothing about this one.
+        evidence = {
+            length: choirs[length].clarity * _fits(choirs[length].total)
+            for length in (heaviest - 1, heaviest, heaviest + 1)
+            if length in choirs and choirs[length].weight > 0.2 * choirs[heaviest].weight
+        }
+        for length in list(evidence):
+            shorter = length - 1
+            if shorter not in evidence:
+                continue
+            # The one more character must be seen as clearly as the others.
+            gap = _gap(choirs[length].total, choirs[shorter].total)
+            surety = float(choirs[length].total[gap].max()) / choirs[length].weight
+            evidence[length] *= surety * surety * (EDGE_CHARACTER if gap in (0, length - 1) else 1.0)
+        return max(evidence, key=lambda length: evidence[length])
+
+    def _loudest(self, length: int) -> list[_Voice]:
+        voices = self._choirs[length].voices if length in self._choirs else []
+        return sorted(voices, key=lambda voice: -voice.weight)[:MOST_OTHERS]
 
     def forget(self) -> None:
         """Overwrite every reading."""
@@ -105,3 +148,35 @@ class Passage:
 def forget_read(read: PlateRead) -> None:
     """Overwrite a fused read."""
     wipe(read.classes, read.posteriors, read.char_confidence)
+
+
+def align(posteriors: Posteriors, to: Posteriors) -> Posteriors | None:
+    """A reading with one character more or less than ``to``, brought to its length; None when they say other things.
+
+    The additional character is left out; in the place of a missing one stands a row of zeros.
+    """
+    longer = len(posteriors) > len(to)
+    gap = _gap(posteriors, to) if longer else _gap(to, posteriors)
+    if longer:
+        aligned: Posteriors = np.delete(posteriors, gap, axis=0)
+    else:
+        aligned = np.insert(posteriors, gap, 0.0, axis=0)
+    same = int((aligned.argmax(axis=1) == to.argmax(axis=1)).sum()) - (0 if longer else int(to[gap].argmax() == 0))
+    if same * 2 <= len(to):
+        wipe(aligned)
+        return None
+    return aligned
+
+
+def _gap(long: Posteriors, short: Posteriors) -> int:
+    """The character of ``long`` without which it is likest to ``short``, which has one less."""
+    before = np.concatenate([[0.0], np.cumsum((long[:-1] * short).sum(axis=1))])
+    after = np.concatenate([np.cumsum((long[1:] * short).sum(axis=1)[::-1])[::-1], [0.0]])
+    return int((before + after).argmax())
+
+
+def _fits(total: Posteriors) -> float:
+    classes = total.argmax(axis=1).astype(np.uint8)
+    fits = bool(fitting(classes))
+    wipe(classes)
+    return 1.0 if fits else NO_LAYOUT

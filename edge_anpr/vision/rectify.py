@@ -6,6 +6,7 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_anpr.datatypes import Corners, Gray, PlateDetection
 
@@ -24,10 +25,10 @@ def row_counts(detection: PlateDetection) -> tuple[int, ...]:
     return (1,) if aspect > CLEARLY_ONE_ROW else (1, 2)
 
 
-def rectify(luma: Gray, quad: Corners, rows: int, out: Gray) -> None:
-    """Write the plate into ``out`` (height, width); of two rows the lower one stands right of the upper."""
-    height, width = out.shape
-    flat_width, flat_height = (width, height) if rows == 1 else (width // 2, height * 2)
+def rectify(luma: Gray, quad: Corners, out: NDArray[np.uint8]) -> None:
+    """Write the plate into ``out`` (rows, height, width): each of its rows of characters by itself, upper row first."""
+    rows, height, flat_width = out.shape
+    flat_height = rows * height
     across = max(float(np.hypot(*(quad[1] - quad[0]))), float(np.hypot(*(quad[2] - quad[3]))))
     # A warp reads one place per pixel; a large plate is warped larger and averaged down, so that no stroke is lost.
     fold = min(max(math.ceil(across * (1 + 2 * MARGIN) / flat_width), 1), 8)
@@ -43,8 +44,12 @@ def rectify(luma: Gray, quad: Corners, rows: int, out: Gray) -> None:
     )
     if fold > 1:
         flat = cv2.resize(flat, (flat_width, flat_height), interpolation=cv2.INTER_AREA)
-    if rows == 1:
-        out[:] = flat
-    else:
-        out[:, :flat_width], out[:, flat_width:] = flat[:height], flat[height:]
+    out[:] = flat.reshape(out.shape)
     flat.fill(0)
+
+
+def scale_rows(flat: Gray, out: NDArray[np.uint8]) -> None:
+    """Write a plate that is already flat into ``out`` (rows, height, width), as ``rectify`` would."""
+    rows, height, width = out.shape
+    method = cv2.INTER_AREA if flat.shape[1] > width else cv2.INTER_LINEAR
+    out[:] = cv2.resize(flat, (width, rows * height), interpolation=method).reshape(out.shape)

@@ -67,7 +67,7 @@ class Road:
             rows = posteriors(text, sure)
             if last is not None:
                 rows[-1] = posteriors(text[-1], last)
-            reading = PlateReading(rows, width, 1)
+            reading = PlateReading(rows, 1, min(width / 120, 1.0))
             self.pipeline.passages.setdefault(number, Passage()).add(reading)
             track = Track(number, 0, index, index, index + 1, detection, score)
             picture = np.full((80, 200, 3), 40 + index, np.uint8)
@@ -194,6 +194,6 @@ def test_readings_are_overwritten_when_the_vehicle_has_left(road: Road) -> None:
     kept = posteriors(OTHER)
     passage = Passage()
     road.pipeline.passages[1] = passage
-    passage.add(PlateReading(kept, 100, 1))
+    passage.add(PlateReading(kept, 1, 1.0))
     road.drive(OTHER, OTHER)
     assert not kept.any()

@@ -27,7 +27,7 @@ class Told(list[str]):
         detection = PlateDetection(Box(0, 0, 1, 1), quad, 1.0)
         track = Track(1, 0, 0, 0, 1, detection, 1.0)
         self.under_way = [track]
-        return Seen([Sighting(track, detection, PlateReading(np.zeros((0, 36), np.float32), 1, 1))], [], 1, 1, 2)
+        return Seen([Sighting(track, detection, PlateReading(np.zeros((0, 36), np.float32), 1, 1.0))], [], 1, 1, 2)
 
     def take(self, frame: Frame, seen: Seen) -> None:
         self.append("decide")

@@ -3,14 +3,14 @@ import pytest
 
 from edge_anpr.datatypes import PlateReading
 from edge_anpr.plates.text import ALPHABET, reveal
-from edge_anpr.vision.fuse import MOST_READINGS, Passage, forget_read
+from edge_anpr.vision.fuse import MOST_READINGS, Passage, align, forget_read
 
 
-def reading(text: str, sure: float = 0.95, width_px: float = 120.0) -> PlateReading:
+def reading(text: str, sure: float = 0.95, clarity: float = 1.0) -> PlateReading:
     posteriors = np.full((len(text), 36), (1 - sure) / 35, np.float32)
     for position, character in enumerate(text):
         posteriors[position, ALPHABET.index(character)] = sure
-    return PlateReading(posteriors, width_px, 1)
+    return PlateReading(posteriors, 1, clarity)
 
 
 def fused(*readings: PlateReading) -> tuple[str, int, int]:
@@ -31,7 +31,37 @@ def test_a_cut_reading_does_not_change_the_length() -> None:
 
 
 def test_a_sharp_near_frame_outweighs_far_ones() -> None:
-    assert fused(reading("DB01D8", 0.6, 30), reading("DB01D8", 0.6, 30), reading("DB01DB", 0.97, 150))[0] == "DB01DB"
+    assert fused(reading("DB01D8", 0.6, 0.2), reading("DB01D8", 0.6, 0.2), reading("DB01DB", 0.97, 1.0))[0] == "DB01DB"
+
+
+def test_a_character_that_the_edge_cost_most_frames_is_resolved_by_those_that_saw_it() -> None:
+    cut = [reading("B01DB", 0.9) for _ in range(3)]
+    assert fused(*cut, reading("DB01DB", 0.97), reading("DB01DB", 0.97))[0] == "DB01DB"
+
+
+def test_a_doubtful_mark_at_the_edge_is_no_character() -> None:
+    doubtful = reading("1DB01DB", 0.95)
+    doubtful.posteriors[0] = reading("1", 0.4).posteriors[0]
+    assert fused(doubtful, doubtful, reading("DB01DB"), reading("DB01DB"))[0] == "DB01DB"
+
+
+def test_a_reading_with_a_character_less_speaks_for_the_others() -> None:
+    torn = []
+    for _ in range(2):
+        torn += [reading("DB01D8"), reading("B01DB", 0.99)]
+        torn[-2].posteriors[-1] = reading("8", 0.5).posteriors[0]
+    assert fused(*torn)[0] == "DB01DB"
+
+
+def test_alignment_leaves_out_what_is_too_much_and_opens_where_one_is_missing() -> None:
+    to = reading("DB01DB").posteriors
+    longer, shorter = align(reading("DB0X1DB").posteriors, to), align(reading("DB1DB").posteriors, to)
+    assert longer is not None
+    assert reveal(longer.argmax(axis=1).astype(np.uint8)) == "DB01DB"
+    assert shorter is not None
+    assert not shorter[2].any()
+    assert reveal(shorter.argmax(axis=1).astype(np.uint8)[[0, 1, 3, 4, 5]]) == "DB1DB"
+    assert align(reading("KGXTRZP").posteriors, to) is None
 
 
 def test_o_and_0_are_no_disagreement() -> None:
@@ -41,7 +71,7 @@ def test_o_and_0_are_no_disagreement() -> None:
 def test_nothing_read_gives_nothing() -> None:
     passage = Passage()
     assert passage.fuse() is None
-    passage.add(PlateReading(np.zeros((0, 36), np.float32), 100, 1))
+    passage.add(PlateReading(np.zeros((0, 36), np.float32), 1, 1.0))
     assert passage.fuse() is None
 
 

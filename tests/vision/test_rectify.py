@@ -11,14 +11,19 @@ def plate(quad: list[list[float]]) -> PlateDetection:
     return PlateDetection(Box(*map(float, cv2.boundingRect(corners))), corners, 1.0)
 
 
+def flat_of(picture: np.ndarray, quad: np.ndarray, rows: int = 1) -> np.ndarray:
+    out = np.zeros((rows, 32, 128), np.uint8)
+    rectify(picture, quad, out)
+    return out
+
+
 def test_a_tilted_plate_lies_flat_and_fills_the_crop_but_for_the_margin() -> None:
     quad = np.array([[60, 80], [250, 40], [255, 85], [65, 125]], np.float32)
     picture = np.zeros((200, 320), np.uint8)
     halves = np.array([[quad[0], (quad[0] + quad[1]) / 2, (quad[2] + quad[3]) / 2, quad[3]]])
     cv2.fillConvexPoly(picture, quad.astype(np.int32), 100)
     cv2.fillConvexPoly(picture, halves[0].astype(np.int32), 200)
-    out = np.zeros((32, 128), np.uint8)
-    rectify(picture, quad, 1, out)
+    out = flat_of(picture, quad)[0]
     assert out[8:24, 10:58].mean() == pytest.approx(200, abs=4)
     assert out[8:24, 70:118].mean() == pytest.approx(100, abs=4)
     rim = round(128 * MARGIN / (1 + 2 * MARGIN))
@@ -26,20 +31,18 @@ def test_a_tilted_plate_lies_flat_and_fills_the_crop_but_for_the_margin() -> Non
     assert out[16, rim + 2] > 150
 
 
-def test_the_lower_row_stands_right_of_the_upper() -> None:
+def test_each_row_of_characters_is_a_crop_by_itself() -> None:
     picture = np.zeros((200, 200), np.uint8)
     picture[50:90, 50:150], picture[90:130, 50:150] = 200, 90
-    out = np.zeros((32, 128), np.uint8)
-    rectify(picture, np.array([[50, 50], [150, 50], [150, 130], [50, 130]], np.float32), 2, out)
-    assert out[10:28, 10:55].mean() == pytest.approx(200, abs=5)
-    assert out[4:22, 74:118].mean() == pytest.approx(90, abs=5)
+    upper, lower = flat_of(picture, np.array([[50, 50], [150, 50], [150, 130], [50, 130]], np.float32), 2)
+    assert upper[10:28, 10:118].mean() == pytest.approx(200, abs=5)
+    assert lower[4:22, 10:118].mean() == pytest.approx(90, abs=5)
 
 
 def test_a_large_plate_keeps_its_thin_strokes() -> None:
     picture = np.full((400, 1200), 255, np.uint8)
     picture[:, 5::10] = 0  # one dark column in ten: skipping pixels would lose most of them or show them all
-    out = np.zeros((32, 128), np.uint8)
-    rectify(picture, np.array([[50, 50], [1150, 50], [1150, 350], [50, 350]], np.float32), 1, out)
+    out = flat_of(picture, np.array([[50, 50], [1150, 50], [1150, 350], [50, 350]], np.float32))[0]
     assert 215 < out.mean() < 240
     assert out.std() < 25
 
