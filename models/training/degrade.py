@@ -107,6 +107,60 @@ def exposure(img: F32, rng: np.random.Generator) -> F32:
     return np.asarray(out, np.float32)
 
 
+def bloom(img: F32, rng: np.random.Generator, cap_px: float) -> F32:
+    """Overexpose a reflecting plate under infrared or headlights: the ground clips and shines into the letters."""
+    bright = img * float(rng.uniform(1.3, 2.6)) - float(rng.uniform(0, 60))
+    soft = cv2.GaussianBlur(bright, (0, 0), max(0.4, cap_px * float(rng.uniform(0.02, 0.07))))
+    return np.asarray(np.clip(np.maximum(bright * 0.4 + soft * 0.6, 0), 0, 255), np.float32)
+
+
+def snow(img: F32, rng: np.random.Generator, cap_px: float) -> F32:
+    """Lay snow or mud along the lower or the upper edge, up to a fifth of the characters high."""
+    h, w = img.shape[:2]
+    edge = np.cumsum(rng.normal(0, 0.35, w)).astype(np.float32)
+    edge = np.clip(edge - edge.mean() + (h - cap_px) / 2 + cap_px * float(rng.uniform(-0.1, 0.2)), 0, None)
+    y = np.arange(h, dtype=np.float32)[:, None]
+    depth = h - 1 - y if rng.random() < 0.65 else y
+    cover = np.clip(edge[None] - depth, 0, 1)
+    level = float(rng.uniform(160, 250) if rng.random() < 0.6 else rng.uniform(40, 110))
+    return np.asarray(img + _over(cover, img) * (level - img), np.float32)
+
+
+def tow_bar(img: F32, rng: np.random.Generator, cap_px: float) -> F32:
+    """Put the head of a tow bar before the lower edge; it hides a third of a character's height at most."""
+    h, w = img.shape[:2]
+    out = np.ascontiguousarray(img)
+    x = int(w * float(rng.uniform(0.35, 0.65)))
+    radius = max(1, round(cap_px * float(rng.uniform(0.12, 0.26))))
+    y = int((h + cap_px) / 2 - cap_px * float(rng.uniform(0.0, 0.2)) + radius)
+    level = float(rng.uniform(5, 90))
+    cv2.circle(out, (x, y), radius, (level,) * 3, -1, cv2.LINE_AA)
+    cv2.line(out, (x, y), (x, h), (level,) * 3, max(1, radius))
+    return out
+
+
+def bend(img: F32, rng: np.random.Generator, cap_px: float) -> F32:
+    """Bend the plate about an upright axis, as bumpers do to thin ones: rows of pixels become arcs."""
+    h, w = img.shape[:2]
+    x = np.linspace(-1, 1, w, dtype=np.float32)
+    rise = float(rng.normal(0, 0.12)) * cap_px * (x**2 if rng.random() < 0.7 else np.sin(3 * x))
+    columns = np.broadcast_to(np.arange(w, dtype=np.float32), (h, w))
+    rows = np.arange(h, dtype=np.float32)[:, None] + rise[None].astype(np.float32)
+    return np.asarray(cv2.remap(img, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+
+
+def rain(img: F32, rng: np.random.Generator, cap_px: float) -> F32:
+    """Hang drops on the lens or the plate: small discs in which the picture is out of focus and lighter or darker."""
+    h, w = img.shape[:2]
+    mask = np.zeros((h, w), np.float32)
+    for _ in range(int(rng.integers(2, 9))):
+        spot = (int(rng.integers(w)), int(rng.integers(h)))
+        size = max(1, round(cap_px * float(rng.uniform(0.05, 0.3))))
+        cv2.ellipse(mask, spot, (size, round(size * float(rng.uniform(1, 1.8)))), 0, 0, 360, 1.0, -1, cv2.LINE_AA)
+    soft = cv2.GaussianBlur(img, (0, 0), max(0.5, cap_px * 0.09)) + float(rng.normal(0, 25))
+    return np.asarray(img + _over(mask * float(rng.uniform(0.4, 0.9)), img) * (soft - img), np.float32)
+
+
 def defocus(img: F32, sigma: float) -> F32:
     """Blur by a Gaussian of `sigma` pixels."""
     return img if sigma < 0.25 else np.asarray(cv2.GaussianBlur(img, (0, 0), sigma), np.float32)
@@ -173,7 +227,12 @@ def degrade(img: U8, rng: np.random.Generator, cap_px: float, quality: tuple[int
         out = shadow(out, rng, float(rng.uniform(0.2, 0.65)))
     if pick[3] < 0.1:
         out = glare(out, rng, float(rng.uniform(30, 150)))
-    out = exposure(out, rng)
+    weather = float(rng.random())
+    for limit, effect in ((0.03, snow), (0.055, tow_bar), (0.115, bend), (0.145, rain)):
+        if weather < limit:
+            out = effect(out, rng, cap_px)
+            break
+    out = bloom(out, rng, cap_px) if rng.random() < 0.05 else exposure(out, rng)
     room = cap_px / 16  # a stroke is about cap/7 wide: blur of a third of it and more costs characters
     if pick[4] < 0.2:
         out = motion(out, rng, float(rng.uniform(1.2, 1.5 + 4.0 * room)))

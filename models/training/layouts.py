@@ -10,6 +10,10 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DIGITS = "0123456789"
 _NL = "BDFGHJKLNPRSTVXZ"  # no vowels, no C and Q; M and W stand on lorries and come in by the mix
 _GREEK = "ABEZHIKMNOPTYX"
+#: Letters with marks that stand on plates of Germany, Austria, Sweden and Finland, and of the countries between
+#: Slovenia and Latvia; lists and registers write them without.
+FOLDED = {"Ä": "A", "Ö": "O", "Ü": "U", "Š": "S", "Č": "C", "Ć": "C", "Ž": "Z", "Đ": "D"}
+_MARKED = {"D": "ÄÖÜ", "A": "ÄÖÜ", "S": "ÄÖ", "FIN": "ÄÖ", "HR": "ŠČŽĆĐ", "SLO": "ŠČŽ", "SRB": "ŠČŽĆĐ", "BIH": "ŠČŽ"}
 _SIV = "ABCDEFGHJKLMNPQRSTVWXYZ"  # France and Italy leave out I, O, U
 
 Colour = tuple[int, int, int]  # blue, green, red
@@ -71,8 +75,10 @@ LAYOUTS: tuple[Layout, ...] = (
             "AA*A 000",
             "AAA*AA 00",
             "AA*AA 000",
-            "AA*AA 00A",
+            "AA*AA 00E",
+            "AA*A 00H",
             "A*A 0000",
+            "A*AA 00E",
         ),
         LETTERS,
         ("white-eu", "white-eu", "white-eu", "white-eu", "white", "green-on-white"),
@@ -168,6 +174,8 @@ def national(rng: np.random.Generator) -> tuple[str, str, str]:
     layout = LAYOUTS[int(np.searchsorted(_CUMULATIVE, rng.random()))]
     pattern = layout.patterns[int(rng.random() * len(layout.patterns))]
     letters = layout.letters if rng.random() < 0.8 else LETTERS
+    if layout.country in _MARKED and rng.random() < 0.25:
+        letters += _MARKED[layout.country] * 3
     return _fill(pattern, letters, rng), layout.styles[int(rng.random() * len(layout.styles))], layout.band
 
 
@@ -196,10 +204,15 @@ def two_rows(text: str, rng: np.random.Generator) -> tuple[str, str]:
     marks = [i for i, c in enumerate(text) if not c.isalnum()]
     if marks and rng.random() < 0.85:
         at = marks[int(rng.random() * len(marks))] if rng.random() < 0.6 else marks[0]
-        top, bottom = text[:at], text[at + 1 :]
-        if text[at] == "*" and rng.random() < 0.5:
-            top += "*"
-        return top, bottom
+        return _sealed(text[:at], rng), text[at + 1 :]
     third = max(1, len(text) // 3)
     at = third + int(rng.random() * (len(text) - 2 * third + 1))
-    return text[:at].rstrip("-. "), text[at:].lstrip("-. *")
+    return _sealed(text[:at].rstrip("-. "), rng), text[at:].lstrip("-. *")
+
+
+def _sealed(row: str, rng: np.random.Generator) -> str:
+    """Put seals and arms about an upper row: behind it in Germany and Austria, on both sides in Switzerland."""
+    pick = rng.random()
+    if pick < 0.3 or len(row) > 5:
+        return row
+    return f"*{row}*" if pick < 0.45 else f"{row}*" if pick < 0.95 else f"*{row}"

@@ -55,11 +55,8 @@ def training_facts(facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def export_ocr(weights: Path, models: Path, real: Path | None = None) -> None:
-    """Write ocr.onnx, ocr.json and training/weights/ocr.safetensors under `models`.
-
-    `real`: a folder of labelled crops to report a score on; nothing is chosen by it.
-    """
+def export_ocr(weights: Path, models: Path) -> None:
+    """Write ocr.onnx, ocr.json and training/weights/ocr.safetensors under `models`."""
     net, facts = load_weights(weights)
     facts = training_facts(facts)
     kept = models / "training/weights/ocr.safetensors"
@@ -83,8 +80,6 @@ def export_ocr(weights: Path, models: Path, real: Path | None = None) -> None:
             lambda convs: [convs[0], convs[-1]],
         )
         measured = measure(plain, int8)
-    if real is not None:
-        measured |= measure_real(int8, real)
     write_card(
         models / "ocr.json",
         name="ocr",
@@ -123,33 +118,15 @@ def measure(plain: Path, int8: Path) -> dict[str, Any]:
     return found
 
 
-def measure_real(int8: Path, folder: Path) -> dict[str, Any]:
-    """Score the shipped model on labelled crops of real plates, one row and two rows apart."""
-    model = ocr_measure.session(int8)
-    found: dict[str, Any] = {}
-    for rows in (1, 2):
-        crops = list(ocr_measure.labelled(folder, rows))
-        texts = ocr_measure.read(model, np.stack([crop for crop, _, _ in crops]))
-        result = ocr_measure.score(texts, [labels for _, labels, _ in crops])
-        print(f"real, {rows} row(s)", result)
-        found[f"real_{rows}_row"] = {
-            "crops": result.count,
-            "exact": round(result.exact / result.count, 4),
-            "folded": round(result.folded / result.count, 4),
-        }
-    return found
-
-
 def main() -> None:
     """Parse the command line and export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path, help="checkpoint.safetensors of a run, or weights/ocr.safetensors")
     parser.add_argument("--models", type=Path, default=Path(__file__).parents[1])
-    parser.add_argument("--crops", type=Path, help="folder with labels.jsonl of real crops to report a score on")
     args = parser.parse_args()
     torch.set_num_threads(1)
     np.seterr(all="raise", under="ignore")
-    export_ocr(args.weights, args.models, args.crops)
+    export_ocr(args.weights, args.models)
 
 
 if __name__ == "__main__":

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+
+Gray = npt.NDArray[np.uint8]
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 BLANK = 0
 CROP_H, CROP_W = 32, 128
 TARGET_STD, MIN_STD, MEAN = 52.0, 6.0, 128.0
-
-
-def to_input(gray: npt.NDArray[np.uint8], rows: int) -> npt.NDArray[np.uint8]:
-    """Squeeze a plate crop to 32×128; two rows are cut in half by height and stand side by side."""
-    if rows == 1:
-        return np.asarray(cv2.resize(gray, (CROP_W, CROP_H), interpolation=cv2.INTER_AREA), np.uint8)
-    square = np.asarray(cv2.resize(gray, (CROP_W // 2, 2 * CROP_H), interpolation=cv2.INTER_LINEAR), np.uint8)
-    return np.hstack((square[:CROP_H], square[CROP_H:]))
 
 
 def standardise(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -40,6 +40,7 @@ class OcrNet(nn.Module):
             _unit(16, 16, (3, 3)),
             _unit(16, 48, (3, 3), (2, 2)),
             _unit(48, 48, (3, 3)),
+            Residual(48),
             _unit(48, 80, (3, 3), (2, 1)),
             Residual(80),
             _unit(80, 128, (4, 1), pad=False),

@@ -20,12 +20,16 @@ import torch
 from ocr_io import BLANK, decode, fold, standardise
 from ocr_model import STEPS, OcrNet, encode, scaled
 from plates import PlateRenderer
+from real_crops import RealCrops
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from tqdm import tqdm
 
 LR, DECAY, BATCH, WARM_UP, CLIP, EMA = 3e-3, 0.02, 128, 150, 5.0, 0.998
+#: Half precision pays only where the processor multiplies it: without it bf16 is ten times slower than float.
+HALF = torch.backends.cpu.get_cpu_capability() in ("AVX512_BF16", "AMX") or torch.cpu._is_avx512_bf16_supported()
+REAL_SHARE = 0.15
 HELD_OUT_SEED, HELD_OUT = 990_001, 2048
 log = logging.getLogger("ocr_train")
 
@@ -42,16 +46,19 @@ class Stop:
         self.asked = True
 
 
-def batch(renderer: PlateRenderer, count: int) -> tuple[torch.Tensor, list[str]]:
-    """Render `count` crops: standardised uint8 [count,1,32,128] and their texts."""
-    crops, texts = zip(*(renderer.crop() for _ in range(count)), strict=True)
+def batch(renderer: PlateRenderer, count: int, real: RealCrops | None = None) -> tuple[torch.Tensor, list[str]]:
+    """Make `count` crops, some of them `real`: standardised uint8 [count,1,32,128] and their texts."""
+    pairs = [real.crop() for _ in range(round(count * REAL_SHARE))] if real else []
+    while len(pairs) < count:
+        pairs += renderer.crops()
+    crops, texts = zip(*pairs[:count], strict=True)
     return torch.from_numpy(standardise(np.stack(crops)))[:, None], list(texts)
 
 
-def learning_rate(step: int, done: float) -> float:
+def learning_rate(step: int, done: float, most: float = LR) -> float:
     """Warm up, hold, and fall along a cosine over the last 70 % of the time (`done`: 0–1)."""
     fall = 0.5 * (1 + math.cos(math.pi * max(0.0, min(1.0, (done - 0.3) / 0.7))))
-    return LR * min(1.0, (step + 1) / WARM_UP) * max(0.004, fall)
+    return most * min(1.0, (step + 1) / WARM_UP) * max(0.004, fall)
 
 
 def held_out_score(net: OcrNet, images: torch.Tensor, texts: list[str]) -> tuple[float, float]:
@@ -81,6 +88,24 @@ class Run:
         self.optimiser = torch.optim.AdamW(groups, lr=LR)
         self.step, self.seconds = 0, 0.0
         self.curve: list[dict[str, float]] = []
+
+    def start(self, weights: Path) -> None:
+        """Begin with the weights of an earlier run."""
+        state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(weights).items()}
+        if len(state) < len(
+            self.net.state_dict()
+        ):  # made before the residual block at position 4: it begins as nothing
+            state = {
+                ".".join([k.split(".")[0], str(int(k.split(".")[1]) + (int(k.split(".")[1]) >= 4)), *k.split(".")[2:]])
+                if k.startswith("body")
+                else k: v
+                for k, v in state.items()
+            }
+            own = self.net.state_dict()
+            own["body.4.second.1.weight"].zero_()
+            state = own | state
+        self.net.load_state_dict(state)
+        self.mean.load_state_dict(state)
 
     def follow(self) -> None:
         """Let the running mean follow the net by one step."""
@@ -122,7 +147,9 @@ class Run:
         self.step, self.seconds, self.curve = facts["step"], facts["seconds"], facts["curve"]
 
 
-def train(run: Run, renderer: PlateRenderer, minutes: float, out: Path, every_s: float) -> None:
+def train(
+    run: Run, renderer: PlateRenderer, real: RealCrops | None, minutes: float, out: Path, every_s: float, most: float
+) -> None:
     """Train until `minutes` in all are used; checkpoint and score every `every_s` seconds."""
     stop = Stop()
     held_renderer = PlateRenderer(np.random.default_rng(HELD_OUT_SEED))
@@ -139,11 +166,11 @@ def train(run: Run, renderer: PlateRenderer, minutes: float, out: Path, every_s:
     steps_of = torch.full((BATCH,), STEPS, dtype=torch.long)
     while run.seconds < minutes * 60 and not stop.asked:
         run.net.train()
-        images, texts = batch(renderer, BATCH)
-        rate = learning_rate(run.step, run.seconds / (minutes * 60))
+        images, texts = batch(renderer, BATCH, real)
+        rate = learning_rate(run.step, run.seconds / (minutes * 60), most)
         for group in run.optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
             logits = run.net(scaled(images).contiguous(memory_format=torch.channels_last))
         chances = functional.log_softmax(logits.float(), -1).transpose(0, 1)
         targets, lengths = encode(texts)
@@ -180,8 +207,12 @@ def main() -> None:
     """Parse the command line, resume if there is something to resume, and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=98, help="training time in all, resumed runs included")
+    parser.add_argument("--data", type=Path, help="the photo sets; with them, rows that labeller.py read are mixed in")
+    parser.add_argument("--labels", type=Path, default=Path(__file__).parent / "runs/labels.jsonl")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "runs/ocr")
     parser.add_argument("--threads", type=int, default=1, help="more than one is slower on a shared machine")
+    parser.add_argument("--start", type=Path, help="weights of an earlier run to begin with: weights/ocr.safetensors")
+    parser.add_argument("--rate", type=float, default=LR, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faces", choices=("all", "drawn"), default="all")
     parser.add_argument("--checkpoint-s", type=float, default=150)
@@ -197,9 +228,14 @@ def main() -> None:
     if checkpoint.exists():
         run.load(checkpoint)
         log.info("resumed at step %d, %.1f min", run.step, run.seconds / 60)
+    elif args.start:
+        run.start(args.start)
+        log.info("starting from %s", args.start)
     # a resumed run must not see the plates of its beginning again
     renderer = PlateRenderer(np.random.default_rng((args.seed, run.step)), "drawn" if args.faces == "drawn" else None)
-    train(run, renderer, args.minutes, args.out, args.checkpoint_s)
+    real = RealCrops.of(args.data, args.labels, np.random.default_rng((args.seed, run.step, 1))) if args.data else None
+    log.info("%d rows of real plates", len(real) if real else 0)
+    train(run, renderer, real, args.minutes, args.out, args.checkpoint_s, args.rate)
 
 
 if __name__ == "__main__":

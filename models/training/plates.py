@@ -2,7 +2,7 @@
 
 renderer = PlateRenderer(np.random.default_rng(0), faces="drawn")
 plate = renderer.flat("AB12CD")        # FlatPlate, clean and frontal
-crop, text = renderer.crop()           # uint8 32×128 before standardisation, and what it says
+crops = renderer.crops()               # one or two of: uint8 32×128 before standardisation, and what it says
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from degrade import degrade
 from glyphs import CAPS_PX, Face, Gray, drawn_faces
 from layouts import STYLES, Style
 from ocr_io import CROP_H, CROP_W
-from sprites import Sprites, shade_of
+from sprites import Sprites, accented, shade_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,10 @@ class PlateRenderer:
         gray = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
         return FlatPlate(np.asarray(gray, np.uint8), bgr, _plain("".join(rows)), len(rows))
 
-    def crop(self) -> tuple[Gray, str]:
-        """Draw a degraded crop, rectified with the errors a rectifier makes: uint8 32×128, and its text.
+    def crops(self) -> list[tuple[Gray, str]]:
+        """Draw a degraded plate as a rectifier cuts it: uint8 32×128 and its text, for each of its rows.
 
-        The text is empty for the few crops whose rows are laid out wrongly: they are not to be read.
+        The text is empty for the few whose rows are laid out wrongly: they are not to be read.
         """
         rng = self._rng
         marked, named, band = self._text()
@@ -84,22 +84,15 @@ class PlateRenderer:
         if rng.random() < 0.13 and sum(c.isalnum() for c in marked) >= 4:
             rows = [row for row in layouts.two_rows(marked, rng) if row]
         double = len(rows) == 2
-        # log-uniform: as many plates of 38–60 px as of 133–210
-        plate_w = float(np.exp(rng.uniform(np.log(38), np.log(210)))) * (0.75 if double else 1.0)
+        # log-uniform: as many plates of 30–56 px as of 112–210
+        plate_w = float(np.exp(rng.uniform(np.log(30), np.log(210)))) * (0.75 if double else 1.0)
         cap = CAPS_PX[2] if plate_w < (70 if double else 95) else CAPS_PX[1]
         canvas = self._compose(rows, _gray_look(STYLES[named], rng), band, cap, clean=False)
         seen, cap_px = self._look_at(canvas, plate_w, double)
         seen = degrade(seen, rng, cap_px)
-        scaling = (cv2.INTER_LINEAR, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)[int(rng.random() * 4)]
         # Where a shape allows one row and two, the reader tries both and keeps the surer: the wrong one says nothing.
         wrong = rng.random() < 0.02
-        if double != wrong:
-            # as the reader does it: the square crop is cut in half and the halves stand side by side
-            square = cv2.resize(seen, (CROP_W // 2, CROP_H * 2), interpolation=scaling)
-            crop = np.hstack((square[:CROP_H], square[CROP_H:]))
-        else:
-            crop = np.asarray(cv2.resize(seen, (CROP_W, CROP_H), interpolation=scaling), np.uint8)
-        return np.ascontiguousarray(crop, np.uint8), "" if wrong else _plain("".join(rows))
+        return cut(seen, 2 if double != wrong else 1, [""] * 2 if wrong else [_plain(row) for row in rows], rng)
 
     def _text(self) -> tuple[str, str, str]:
         return layouts.arbitrary(self._rng) if self._rng.random() < 0.36 else layouts.national(self._rng)
@@ -111,6 +104,7 @@ class PlateRenderer:
         face = self._faces[int(np.searchsorted(self._cumulative, rng.random()))]
         glyphs = face.masks[cap]
         double = len(rows) == 2
+        glyphs = accented(glyphs, rows)
         cap_share, aspect, captioned = self._proportions(rows, clean)
         high = round(cap / cap_share)
         wide = round(high * aspect)
@@ -138,6 +132,8 @@ class PlateRenderer:
             canvas[y : y + cap, at : at + mask.shape[1]] = np.clip(painted, 0, 255)
             for x in seals:
                 self._sprites.seal(canvas, at + x, y, cap, gray)
+            if not double and rng.random() < 0.04:
+                self._sprites.season(canvas, wide - right, y, cap, gray)
         if captioned:
             self._captions(canvas, cap, look)
         if rng.random() < 0.5:
@@ -150,7 +146,7 @@ class PlateRenderer:
         """Return the characters' share of the height, width over height, and whether lettering stands about."""
         rng = self._rng
         if len(rows) == 2:
-            aspect = float(rng.choice([340 / 220, 280 / 200])) if clean else float(rng.uniform(1.35, 1.65))
+            aspect = float(rng.choice([340 / 220, 280 / 200])) if clean else float(rng.uniform(1.05, 1.75))
             return float(rng.uniform(0.35, 0.4)), aspect, False
         cap_share = float(rng.uniform(0.64, 0.76))
         if clean:
@@ -328,8 +324,15 @@ class PlateRenderer:
             cv2.circle(canvas, where, max(1, round(0.035 * h)), level, -1, cv2.LINE_AA)
 
 
+def cut(seen: Gray, rows: int, texts: Sequence[str], rng: np.random.Generator) -> list[tuple[Gray, str]]:
+    """Cut a flat plate into its rows as the reader does it, scaled by one method or another: 32×128 and text each."""
+    way = (cv2.INTER_LINEAR, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)[int(rng.random() * 4)]
+    whole = np.asarray(cv2.resize(seen, (CROP_W, CROP_H * rows), interpolation=way), np.uint8)
+    return [(np.ascontiguousarray(part), text) for part, text in zip(np.split(whole, rows), texts, strict=False)]
+
+
 def _plain(marked: str) -> str:
-    return "".join(c for c in marked if c.isalnum())
+    return "".join(layouts.FOLDED.get(c, c) for c in marked if c.isalnum())
 
 
 def _shade(style: Style, rng: np.random.Generator, spread: float) -> Style:

@@ -27,7 +27,7 @@ MIN_VISIBLE = 0.65
 EXACT, STRAIGHT, UNKNOWN = 1.0, 0.25, 0.0
 
 #: Share of the views that are made around such places.
-HARD_SHARE = 0.10
+HARD_SHARE = 0.14
 
 #: (columns, rows) of a mosaic, its share, and the widest plate that is asked for in one of its tiles.
 _LAYOUTS = ((1, 1, 0.42, 620.0), (2, 2, 0.33, 270.0), (3, 2, 0.25, 150.0))
@@ -111,6 +111,7 @@ class SceneMaker:
         self._faces = faces
         self.hard: list[Photo] = []  # photos with places that the network took for plates
         self.pool = PlatePool(renderer, rng)
+        self._night = False
         self._sets = [(share, [p for p in photos if p.source == name]) for name, share in _SETS.items()]
         self._sets = [(share, found) for share, found in self._sets if found] or [(1.0, photos)]
         self._noise = rng.normal(0, 1, (1024, 1024)).astype(np.float32)
@@ -171,15 +172,15 @@ class SceneMaker:
                 return np.array([[fit, 0, 0], [0, fit, 0]], np.float32), False
             scale = fit * float(rng.uniform(0.9, 1.8))
             spot, target = rng.random(2) * [wide, high], np.array([width, height]) / 2
-        elif kind > 0.93:  # anywhere: mostly road, trees and bodywork
+        elif kind > 0.91:  # anywhere: mostly road, trees and bodywork
             scale = fit * float(np.exp(rng.uniform(0, 1.6)))
             spot, target = rng.random(2) * [wide, high], np.array([width, height]) / 2
         else:
             box = anchors[int(rng.integers(len(anchors)))]
             across = float(box[2] - box[0])
             straight = across > 3.0 * float(box[3] - box[1])
-            wanted = float(np.exp(rng.uniform(np.log(14), np.log(widest))))
-            if rng.random() < (0.6 if widest > 300 else 0.4):
+            wanted = float(np.exp(rng.uniform(np.log(12), np.log(widest))))
+            if rng.random() < (0.5 if widest > 300 else 0.25):
                 wanted = float(rng.uniform(0.15, 1.0)) * widest  # wide plates are rare in the photos, near cars are not
             fill = max(height / high, width / wide) * float(rng.uniform(0.7, 1.2))
             scale = min(max(wanted / across, fill), max(3.0, fill))
@@ -291,6 +292,10 @@ class SceneMaker:
             level = dark * rng.uniform(0.5, 1.5) if rng.random() < 0.8 else bright * rng.uniform(0.4, 1.0)
             lay(image, np.full((16, 48), np.uint8(np.clip(level, 0, 255))), holder)
         blur = float(np.exp(rng.uniform(np.log(0.2), np.log(1.4)))) if rng.random() < 0.6 else 0.0
+        if self._night and rng.random() < 0.4:  # infrared lamps beside the lens: the foil shines into the letters
+            bright, dark = float(rng.uniform(240, 420)), float(rng.uniform(10, 110))
+            blur += float(rng.uniform(0.0, 0.03)) * wide
+            wide *= 2
         lay(image, lit(rng, flat, dark, bright), quad, blur=min(blur, wide / 40))
 
     def _clutter(self, image: Gray, plates: _Plates) -> None:
@@ -323,7 +328,7 @@ class SceneMaker:
             levels = levels ** float(np.exp(rng.normal(0, 0.35)))
         if rng.random() < 0.6:
             levels = (levels - 0.45) * float(np.exp(rng.normal(0, 0.3))) + 0.45 + float(rng.normal(0, 0.1))
-        night = rng.random() < 0.2
+        self._night = night = bool(rng.random() < 0.22)
         if night:
             levels = np.clip(levels, 0, 1) ** float(rng.uniform(1, 1.6)) * float(rng.uniform(0.18, 0.65))
         image = np.asarray(cv2.LUT(image, np.clip(levels * 255, 0, 255).astype(np.uint8)), np.uint8)

@@ -95,3 +95,13 @@ def held_back_photos(data: Path) -> dict[str, list[Photo]]:
             if held:
                 found.setdefault(photo.group if source == "ro_dashcam" else source, []).append(photo)
     return found
+
+
+def recall_search(photos: list[Photo], path: Path) -> list[Photo]:
+    """Take up what a search noted; returns the photos with mistakes to learn from."""
+    noted = json.loads(path.read_text()) if path.exists() else {}
+    for photo in photos:
+        for kind in ("ignore", "hard"):
+            boxes = noted.get(kind, {}).get(f"{photo.source}/{photo.name}", [])
+            setattr(photo, kind, np.asarray(boxes, np.float32).reshape(-1, 4))
+    return [photo for photo in photos if len(photo.hard)]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from glyphs import ALPHABET, CAPS_PX, Face, Gray
-from layouts import LETTERS, Colour
+from layouts import FOLDED, LETTERS, Colour
 
 _LUMA = np.array((0.114, 0.587, 0.299), np.float32)
 _BLUE: Colour = (150, 60, 10)
@@ -17,6 +17,34 @@ _BLUE: Colour = (150, 60, 10)
 def shade_of(colour: tuple[int, ...], gray: bool) -> tuple[float, ...]:
     """Return a BGR colour as OpenCV takes it, for a grey or a colour picture."""
     return (float(np.dot(_LUMA, colour)),) if gray else tuple(float(c) for c in colour)
+
+
+def accented(glyphs: dict[str, Gray], rows: list[str]) -> dict[str, Gray]:
+    """Return the glyphs, with those of the rows' letters with marks among them: a lower letter under its mark."""
+    marked = {char for row in rows for char in row if char in FOLDED}
+    made: dict[str, Gray] = {}
+    for char in marked:
+        base = glyphs[FOLDED[char]]
+        high, wide = base.shape
+        if char == "Đ":
+            made[char] = base.copy()
+            cv2.line(made[char], (0, high // 2), (wide * 2 // 5, high // 2), 255, max(1, high // 10))
+            continue
+        room = round(high * 0.24)
+        glyph = np.zeros_like(base)
+        glyph[room:] = cv2.resize(base, (wide, high - room), interpolation=cv2.INTER_AREA)
+        stroke = max(1, round(high * 0.1))
+        if char in "ÄÖÜ":
+            for side in (0.28, 0.72):
+                cv2.circle(
+                    glyph, (round(wide * side), round(room * 0.4)), max(1, round(stroke * 0.7)), 255, -1, cv2.LINE_AA
+                )
+        else:
+            tip = (wide // 2, round(room * (0.8 if char != "Ć" else 0.7)))
+            for side in (0.25, 0.75) if char != "Ć" else (0.7,):
+                cv2.line(glyph, (round(wide * side), 1), tip, 255, stroke, cv2.LINE_AA)
+        made[char] = glyph
+    return glyphs | made if made else glyphs
 
 
 class Sprites:
@@ -81,8 +109,12 @@ class Sprites:
     def seal(self, canvas: npt.NDArray[np.uint8], x: int, y: int, cap: int, gray: bool) -> None:
         """Stamp an inspection seal, a pair of them, or a coat of arms between the groups, in place."""
         rng = self._rng
-        if rng.random() < 0.3:
+        kind = rng.random()
+        if kind < 0.25:
             self._sticker(canvas, x, y, cap, gray)
+            return
+        if kind < 0.5:
+            self._shield(canvas, x, y, cap, gray)
             return
         pick = rng.random(3)
         count, radius = (2, 0.2) if pick[0] < 0.45 else (1, 0.26 if pick[0] < 0.8 else 0.36)
@@ -104,6 +136,54 @@ class Sprites:
                     max(1, size // 5),
                     cv2.LINE_AA,
                 )
+
+    def _shield(self, canvas: npt.NDArray[np.uint8], x: int, y: int, cap: int, gray: bool) -> None:
+        """Paint a coat of arms: a shield with a cross, a parted field or a beast; not to be read."""
+        rng = self._rng
+        high = cap * float(rng.uniform(0.5, 1.0))
+        wide = high * float(rng.uniform(0.6, 0.95))
+        top = y + (cap - high) * float(rng.uniform(0.0, 0.6))
+        rim = np.array([(-1, 0), (1, 0), (1, 0.55), (0.6, 0.85), (0, 1), (-0.6, 0.85), (-1, 0.55)])
+        shape = np.round(rim * (wide / 2, high) + (x, top)).astype(np.int32)
+        field, figure, edge = (shade_of(tuple(int(v) for v in rng.integers(0, 255, 3)), gray) for _ in range(3))
+        if rng.random() < 0.85:
+            cv2.fillPoly(canvas, [shape], field, cv2.LINE_AA)
+        kind, thick = rng.random(), max(1, round(wide * float(rng.uniform(0.1, 0.28))))
+        middle = (x, round(top + high * 0.45))
+        if kind < 0.4:  # a cross
+            arm = wide * float(rng.uniform(0.28, 0.48))
+            cv2.line(canvas, (round(x - arm), middle[1]), (round(x + arm), middle[1]), figure, thick)
+            cv2.line(canvas, (x, round(middle[1] - arm)), (x, round(middle[1] + arm)), figure, thick)
+        elif kind < 0.65:  # parted across, down or aslant
+            ends = (
+                ((x, top), (x, top + high)) if kind < 0.5 else ((x - wide / 2, top), (x + wide / 2, top + high * 0.6))
+            )
+            (a, b), (c, d) = ends
+            cv2.line(canvas, (round(a), round(b)), (round(c), round(d)), figure, thick * 2)
+        else:  # a beast, as far as a camera sees one
+            for _ in range(int(rng.integers(2, 6))):
+                a, b = rng.normal(0, 0.22, (2, 2)) * (wide, high) + middle
+                cv2.line(
+                    canvas, tuple(a.astype(int).tolist()), tuple(b.astype(int).tolist()), figure, max(1, thick // 2)
+                )
+        if rng.random() < 0.6:
+            cv2.polylines(canvas, [shape], True, edge, max(1, cap // 22), cv2.LINE_AA)
+
+    def season(self, canvas: npt.NDArray[np.uint8], right: int, y: int, cap: int, gray: bool) -> None:
+        """Stamp the two small months of a German seasonal plate, one over the other, left of `right`."""
+        rng = self._rng
+        face = self._faces[int(rng.random() * len(self._faces))].masks[CAPS_PX[2]]
+        high = max(4, round(cap * 0.36))
+        ink = float(rng.uniform(0, 60))
+        for row in range(2):
+            pair = np.hstack([np.pad(face[str(int(d))], ((0, 0), (0, 3))) for d in rng.integers(0, 10, 2)])
+            wide = max(4, round(pair.shape[1] * high / pair.shape[0]))
+            mask = cv2.resize(pair, (wide, high), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+            top = y + row * (cap - high)
+            spot = canvas[top : top + high, max(0, right - wide - 1) :][:, :wide]
+            if spot.shape[:2] == mask.shape:
+                spot[:] = spot + (mask if gray else mask[..., None]) * (ink - spot)
+        cv2.line(canvas, (right - 2 - high, y + cap // 2), (right - 2, y + cap // 2), (ink,) * 3, max(1, cap // 20))
 
     def _sticker(self, canvas: npt.NDArray[np.uint8], x: int, y: int, cap: int, gray: bool) -> None:
         """Stick a label or a shield between the groups, small letters on some: these are not to be read."""

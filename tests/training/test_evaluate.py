@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
-from evaluate import Figures, detection, fold, wilson
+from evaluate_detector import detection
+from figures import Figures, calibration_error, fold, wilson
 from splits import Photo
 
 from edge_anpr.datatypes import Box, PlateDetection
+from edge_anpr.vision.views import View, whole
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,10 @@ class Scripted:
     def __init__(self, *found: list[tuple[float, float, float, float, float]]) -> None:
         self._found = list(found)
 
-    def find(self, _lores: np.ndarray, _width: int) -> list[PlateDetection]:
+    def whole_view(self, width: int, height: int) -> View:
+        return whole(width, height, 640, 384)
+
+    def find(self, _lores: np.ndarray, _luma: np.ndarray, _parts: list[View]) -> list[PlateDetection]:
         return [
             PlateDetection(Box(*values[:4]), np.zeros((4, 2), np.float32), values[4]) for values in self._found.pop(0)
         ]
@@ -47,3 +52,19 @@ def test_average_precision_of_known_cases() -> None:
     assert average_precision(([plate], [right, wrong])) == 0.5  # the surer one is wrong
     assert average_precision(([plate], [right, (*right[:4], 0.5)])) == 1.0  # a double comes after all right ones
     assert average_precision(([plate], [right]), ([plate], [])) == 0.5
+
+
+def test_a_plate_too_small_to_be_asked_for_is_neither_missed_nor_false() -> None:
+    plate, tiny = [10.0, 10.0, 50.0, 20.0], [70.0, 70.0, 78.0, 73.0]
+    right, at_tiny = (10.0, 10.0, 40.0, 10.0, 0.5), (70.0, 70.0, 8.0, 3.0, 0.9)
+    assert average_precision(([plate, tiny], [at_tiny, right])) == 1.0
+    assert average_precision(([plate, tiny], [right])) == 1.0
+
+
+def test_the_calibration_error_of_known_cases() -> None:
+    sure = np.array([0.9] * 10 + [0.5] * 10)
+    right = np.array([True] * 9 + [False] + [True] * 5 + [False] * 5)
+    assert calibration_error(sure, right)[0] == pytest.approx(0.0, abs=1e-9)
+    error, points = calibration_error(sure, np.ones(20, np.bool_))
+    assert error == pytest.approx((0.1 + 0.5) / 2)
+    assert sum(count for _, _, count in points) == 20

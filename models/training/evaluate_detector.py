@@ -1,0 +1,236 @@
+"""Detector and passages: clips, held-back photos, a sweep over all widths, and pictures without any plate."""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from figures import Figures
+from glyphs import drawn_faces
+from pasting import clutter, lay, lit, seen_quad
+from plates import PlateRenderer
+from splits import FloatArray, Gray, Photo, held_back_photos, training_photos
+
+from edge_anpr.datatypes import Box, PlateDetection
+from edge_anpr.tools import read as reading
+from edge_anpr.tools.terminal import progress
+from edge_anpr.unit.pipeline import DETECTION_THRESHOLD
+from edge_anpr.vision.detect import Detector
+from edge_anpr.vision.session import Network, shipped
+from edge_anpr.vision.views import parts
+
+# The blue strip of a Dutch plate, in plate widths (44 of 520 mm): nl_clips labels leave it out, the detector does not.
+STRIP = 0.085
+# Plates narrower than this in the network's sight are neither asked for nor counted as wrong.
+LEAST_PX = 11.0
+WIDTHS_PX = (0, 20, 32, 48, 96, 200, 10_000)
+SWEEP_PX = (20, 24, 28, 32, 40, 50, 64, 80, 100, 130, 170, 220, 300, 400, 500, 600)
+SWEEP_OF, NEGATIVES = 25, 5000
+
+
+def labels(folder: Path, name: str = "labels.jsonl") -> list[dict[str, Any]]:
+    """The label file of a set."""
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def clips(folder: Path, figures: Figures) -> None:
+    """Each clip's plate as its surest passage; strings beside it; milliseconds a frame on one thread."""
+    right = others = 0
+    milliseconds: dict[str, list[float]] = defaultdict(list)
+    frames_right = frames_read = 0
+    rows = labels(folder, "clips.jsonl")
+    jobs = reading.plan(tuple(str(folder / row["clip"]) for row in rows))
+    lines: list[dict[str, Any]] = []
+    with progress(sum(job.frames for job in jobs), "clips") as step:
+        reading.read(jobs, lines.append, every=1, with_frames=True, threads=1, step=step)
+    for row, job in zip(rows, jobs, strict=True):
+        mine = [line for line in lines if line["source"] == str(job.path)]
+        passages = sorted(
+            (line for line in mine if line["type"] == "passage"),
+            key=lambda line: -line["confidence"] * line["frames"],
+        )
+        right += bool(passages) and passages[0]["read"] in row["texts"]
+        others += sum(passage["read"] not in row["texts"] for passage in passages)
+        for line in mine:
+            if line["type"] == "frame":
+                for key, value in line["ms"].items():
+                    milliseconds[key].append(value)
+                frames_read += bool(line["reads"])
+                frames_right += any(read["text"] in row["texts"] for read in line["reads"])
+    figures.counts += [
+        ("nl_clips: plate of the clip is the top passage, exact", right, len(rows)),
+        ("nl_clips: frames with a read, one of them exact", frames_right, frames_read),
+    ]
+    figures.numbers["nl_clips: other strings as passages"] = others
+    for key, values in milliseconds.items():
+        figures.numbers[f"nl_clips: {key} ms a frame, median, 1 thread"] = round(statistics.median(values), 2)
+    figures.numbers["peak RSS so far, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def corners(folder: Path, detector: Detector, figures: Figures) -> None:
+    """Mean distance of the corners from the labelled ones in plate widths, the blue strip taken off what was found."""
+    errors = []
+    for row in labels(folder):
+        gray = np.asarray(cv2.imread(str(folder / row["image"]), cv2.IMREAD_GRAYSCALE), np.uint8)
+        for quad in np.asarray(row["quads"], np.float32):
+            middle = quad.mean(0)
+            near = min(
+                _find(detector, gray), key=lambda plate: np.linalg.norm(plate.quad.mean(0) - middle), default=None
+            )
+            if near is None:
+                continue
+            without = near.quad.copy()
+            without[0] += STRIP * (near.quad[1] - near.quad[0])
+            without[3] += STRIP * (near.quad[2] - near.quad[3])
+            errors.append(float(np.linalg.norm(without - quad, axis=1).mean() / np.linalg.norm(quad[1] - quad[0])))
+    figures.numbers["nl_clips: error of the corners, median, % of plate width"] = round(
+        100 * statistics.median(errors), 2
+    )
+
+
+def _find(detector: Detector, gray: Gray) -> list[PlateDetection]:
+    """All views, as `edge-anpr read` looks at a still picture."""
+    height, width = gray.shape
+    return detector.find(gray, gray, parts(detector.whole_view(width, height), deep=True))
+
+
+def held_back(data: Path, detector: Detector, figures: Figures) -> None:
+    """AP50 on photos that trained nothing, by set; recall by width in the picture."""
+    recall: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for name, photos in held_back_photos(data).items():
+        detection(name, photos, detector, figures, recall)
+    for bound, (found, of) in sorted(recall.items()):
+        span = (
+            f"{WIDTHS_PX[bound - 1]} to {WIDTHS_PX[bound]} px"
+            if bound < len(WIDTHS_PX) - 1
+            else f"from {WIDTHS_PX[bound - 1]} px"
+        )
+        figures.counts.append((f"held-back photos: plates {span} wide found at score .3", found, of))
+
+
+def detection(
+    name: str, photos: Sequence[Photo], detector: Detector, figures: Figures, recall: dict[int, list[int]] | None = None
+) -> None:
+    """Average precision at IoU 0.5: the area under the interpolated precision-recall curve."""
+    found: list[tuple[float, bool]] = []
+    plates = 0
+    for photo in photos:
+        truths = [Box(float(x), float(y), float(right - x), float(low - y)) for x, y, right, low in photo.boxes]
+        free = {index for index, box in enumerate(truths) if box.width >= LEAST_PX}
+        small = set(range(len(truths))) - free
+        plates += len(free)
+        seen: set[int] = set()
+        for plate in _find(detector, photo.gray):
+            overlaps = {index: plate.box.overlap(truths[index]) for index in free - seen}
+            best = max(overlaps, key=lambda index: overlaps[index], default=None)
+            good = best is not None and overlaps[best] >= 0.5
+            if good and best is not None:
+                seen.add(best)
+                if recall is not None and plate.score >= DETECTION_THRESHOLD:
+                    recall[int(np.digitize(truths[best].width, WIDTHS_PX))][0] += 1
+            elif any(plate.box.overlap(truths[index]) > 0.1 for index in small):
+                continue
+            found.append((plate.score, good))
+        if recall is not None:
+            for index in free:
+                recall[int(np.digitize(truths[index].width, WIDTHS_PX))][1] += 1
+    found.sort(reverse=True)
+    hits = np.cumsum([good for _, good in found])
+    precision = hits / np.arange(1, len(found) + 1)
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    steps = np.diff(hits / max(plates, 1), prepend=0.0)
+    figures.numbers[f"{name}: AP50 of {plates} plates held back"] = round(float(np.sum(steps * precision)), 4)
+
+
+def sweep(data: Path | None, figures: Figures) -> None:
+    """Rendered plates 20 to 600 px wide, one in a picture 640 px wide: found once, and whole."""
+    rng = np.random.default_rng(990_005)
+    renderer = PlateRenderer(rng)
+    detector = Detector(Network(shipped("detector"), "detector", "quad-s8"), DETECTION_THRESHOLD)
+    grounds = _plate_free(data, rng) if data else None
+    curve = []
+    whole = of = 0
+    for width in SWEEP_PX:
+        good = 0
+        for _ in range(SWEEP_OF):
+            ground = next(grounds) if grounds else np.full((480, 640), int(rng.integers(40, 200)), np.uint8)
+            picture = np.asarray(cv2.resize(ground, (640, 480), interpolation=cv2.INTER_AREA), np.uint8)
+            truth = _put_plate(picture, renderer, rng, width)
+            found = [plate for plate in _find(detector, picture) if plate.box.overlap(truth) > 0.1]
+            good += len(found) == 1 and found[0].box.overlap(truth) >= 0.5
+        curve.append((float(width), good / SWEEP_OF, SWEEP_OF))
+        if width >= 32:
+            whole, of = whole + good, of + SWEEP_OF
+    figures.counts.append(("rendered sweep, 32 to 600 px in a 640 px picture: found once and whole", whole, of))
+    figures.curves["rendered plates found once and whole, by width in px"] = curve
+
+
+def _put_plate(picture: Gray, renderer: PlateRenderer, rng: np.random.Generator, width: int) -> Box:
+    flat = renderer.flat().gray
+    aspect = flat.shape[1] / flat.shape[0]
+    high = width / aspect
+    spot = (float(rng.uniform(width / 2 + 2, 638 - width / 2)), float(rng.uniform(high / 2 + 12, 468 - high / 2)))
+    quad = seen_quad(rng, spot, width, aspect, tilt=6, turn=15)
+    low, top = quad.min(0)
+    right, down = quad.max(0)
+    around = picture[max(int(top), 0) : int(down) + 1, max(int(low), 0) : int(right) + 1]
+    bright = float(np.clip(around.mean() * 1.4 + 40, 90, 250))
+    lay(picture, lit(rng, flat, float(rng.uniform(0.05, 0.25)) * bright, bright), quad, blur=0.3)
+    return Box(float(low), float(top), float(right - low), float(down - top))
+
+
+def _plate_free(data: Path, rng: np.random.Generator) -> Iterator[Gray]:
+    """Parts of the photos in which no plate is labelled, 4 to 3, without end."""
+    photos = [*training_photos(data), *(photo for part in held_back_photos(data).values() for photo in part)]
+    while True:
+        photo = photos[int(rng.integers(len(photos)))]
+        high, wide = photo.gray.shape
+        for _ in range(6):
+            height = int(rng.uniform(0.3, 1.0) * min(high, wide * 3 / 4))
+            width = height * 4 // 3
+            left, top = int(rng.integers(wide - width + 1)), int(rng.integers(high - height + 1))
+            boxes = photo.boxes
+            apart = (
+                (boxes[:, 0] > left + width) | (boxes[:, 2] < left) | (boxes[:, 1] > top + height) | (boxes[:, 3] < top)
+            )
+            if apart.all():
+                yield photo.gray[top : top + height, left : left + width]
+                break
+
+
+def negatives(data: Path, figures: Figures) -> None:
+    """Passages in pictures without a plate: parts of photos, half of them with drawn lettering, signs and numbers."""
+    rng = np.random.default_rng(990_006)
+    grounds = _plate_free(data, rng)
+    masks = [face.masks[40] for face in drawn_faces()]
+    false = 0
+    lines: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder, progress(NEGATIVES, "negatives") as step:
+        for start in range(0, NEGATIVES, 250):
+            names = []
+            for index in range(start, start + 250):
+                picture = np.asarray(cv2.resize(next(grounds), (800, 600), interpolation=cv2.INTER_LINEAR), np.uint8)
+                if index % 2:
+                    for _ in range(int(rng.integers(1, 4))):
+                        _put_clutter(picture, masks, rng)
+                names.append(str(Path(folder) / f"{index % 250}.png"))
+                cv2.imwrite(names[-1], picture)
+            reading.read(reading.plan(tuple(names)), lines.append, every=1, with_frames=False, threads=1, step=step)
+    false = len({(line["source"], index // 250) for index, line in enumerate(lines)}) if lines else 0
+    figures.counts.append(("plate-free pictures in which a passage is reported", min(false, len(lines)), NEGATIVES))
+
+
+def _put_clutter(picture: Gray, masks: list[dict[str, Gray]], rng: np.random.Generator) -> None:
+    gray, alpha = clutter(rng, masks)
+    wide = float(np.exp(rng.uniform(np.log(40), np.log(500))))
+    spot = (float(rng.uniform(0, 800)), float(rng.uniform(0, 600)))
+    quad: FloatArray = seen_quad(rng, spot, wide, gray.shape[1] / gray.shape[0], tilt=15, turn=40)
+    lay(picture, gray, quad, alpha)

@@ -1,0 +1,160 @@
+"""The OCR by itself: crops of real plates, rendered ones it has not seen, and how far its confidence is true."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from figures import Figures, calibration_error, fold
+from ocr_io import CROP_H, CROP_W, Gray
+from plates import PlateRenderer
+
+from edge_anpr.plates.syntax import decide
+from edge_anpr.plates.text import reveal
+from edge_anpr.vision.ocr import Reader
+from edge_anpr.vision.rectify import scale_rows
+
+# Neither of these seeds is one of training's.
+RENDERED_SEED, CALIBRATION_SEED, RENDERED = 990_002, 990_004, 3000
+SMALL_WIDTHS_PX = (71, 57, 50, 43, 40, 36)
+Confidences = npt.NDArray[np.float32]
+ROWS = {1: "one row", 2: "two rows"}
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A labelled crop of a real plate."""
+
+    gray: Gray
+    texts: list[str]
+    rows: int
+    country: str
+
+    def is_right(self, text: str) -> bool:
+        """Whether the text is one of the labels."""
+        return text in self.texts
+
+    def is_alike(self, text: str) -> bool:
+        """Whether it is one of them, O and 0, I and 1 taken for the same."""
+        return fold(text) in map(fold, self.texts)
+
+
+def load_crops(folder: Path) -> list[Crop]:
+    """The crops of a set, with labels put right where `corrections.json` beside this file can prove it."""
+    corrections = json.loads((Path(__file__).parent / "corrections.json").read_text())["eu_crops"]
+    found = []
+    for line in (folder / "labels.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        gray = cv2.imread(str(folder / row["image"]), cv2.IMREAD_GRAYSCALE)
+        if gray is None:
+            raise FileNotFoundError(f"{folder / row['image']}: no such picture, or not readable")
+        texts = [corrected(text, row["image"], corrections) for text in row["texts"] if text]
+        found.append(Crop(np.asarray(gray, np.uint8), texts, row["lines"], row.get("country") or "?"))
+    return found
+
+
+def corrected(text: str, image: str, corrections: dict[str, list[list[object]]]) -> str:
+    """A label with its listed mistakes put right. A correction names a place and a character, never the plate."""
+    characters = list(text)
+    for place, character in corrections.get(Path(image).name[:4] + digest(image), []):
+        characters[int(str(place))] = str(character)
+    return "".join(characters)
+
+
+def digest(image: str) -> str:
+    """A name for a picture that does not tell the plate in its file name."""
+    import hashlib  # noqa: PLC0415
+
+    return hashlib.sha256(Path(image).name.encode()).hexdigest()[:12]
+
+
+def read_crop(reader: Reader, gray: Gray, rows: int) -> tuple[str, Confidences, float]:
+    """Text, the characters' confidences and the plate's probability, as the unit would say them of one frame."""
+    whole = np.empty((rows, CROP_H, CROP_W), np.uint8)
+    scale_rows(gray, whole)
+    classes, sure, _ = decide(reader.read_rows(list(whole)).posteriors)
+    return reveal(classes), sure, float(sure.prod()) if len(sure) else 0.0
+
+
+def crops(folder: Path, reader: Reader, figures: Figures) -> None:
+    """Exact and folded by rows, country and width; the pairs of characters that are taken for each other."""
+    tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    pairs: Counter[str] = Counter()
+    found = load_crops(folder)
+    for crop in found:
+        text, _, _ = read_crop(reader, crop.gray, crop.rows)
+        for kind, good in (("exact", crop.is_right(text)), ("folded", crop.is_alike(text))):
+            tally[f"{ROWS[crop.rows]}, {kind}"][0] += good
+            tally[f"{ROWS[crop.rows]}, {kind}"][1] += 1
+        if crop.country in ("NL", "DE", "BE"):
+            tally[f"{crop.country}, folded"][0] += crop.is_alike(text)
+            tally[f"{crop.country}, folded"][1] += 1
+        if len(text) == len(crop.texts[0]) and not crop.is_right(text):
+            pairs.update(f"{a} read as {b}" for a, b in zip(crop.texts[0], text, strict=True) if a != b)
+        elif not crop.is_alike(text):
+            more = len(text) - len(crop.texts[0])
+            pairs[f"{abs(more)} character(s) {'more' if more > 0 else 'less'}"] += 1
+    for name, (right, of) in sorted(tally.items()):
+        figures.counts.append((f"eu_crops: OCR alone, {name}", right, of))
+    for name, count in pairs.most_common(8):
+        figures.numbers[f"eu_crops: {name}"] = count
+    curve = []
+    for width in SMALL_WIDTHS_PX:
+        alike = shown = 0
+        for crop in found:
+            if crop.rows == 1 and crop.gray.shape[1] > width:
+                size = (width, max(4, round(crop.gray.shape[0] * width / crop.gray.shape[1])))
+                small = np.asarray(cv2.resize(crop.gray, size, interpolation=cv2.INTER_AREA), np.uint8)
+                alike += crop.is_alike(read_crop(reader, small, 1)[0])
+                shown += 1
+        curve.append((float(width), alike / max(shown, 1), shown))
+        figures.counts.append((f"eu_crops: one row, shrunk to {width} px, folded", alike, shown))
+    figures.curves["eu_crops, one row, by width in px: folded"] = curve
+
+
+def rendered(reader: Reader, figures: Figures) -> None:
+    """The hard rendered set: badly lit, smeared, dirty plates 30 to 210 px wide, each row of two by itself."""
+    renderer = PlateRenderer(np.random.default_rng(RENDERED_SEED))
+    exact = alike = of = 0
+    while of < RENDERED:
+        for crop, text in renderer.crops():
+            said = reveal(decide(reader.read_rows([crop]).posteriors)[0])
+            exact, alike, of = exact + (said == text), alike + (fold(said) == fold(text)), of + 1
+    figures.counts += [("rendered rows, hard: exact", exact, of), ("rendered rows, hard: folded", alike, of)]
+
+
+def calibration(folder: Path, reader: Reader, figures: Figures) -> None:
+    """Of what is said with confidence p, the share that is right: characters and plates, O/0 and I/1 taken for one."""
+    renderer = PlateRenderer(np.random.default_rng(CALIBRATION_SEED))
+    samples: list[tuple[str, Confidences, list[str]]] = []
+    while len(samples) < RENDERED:
+        for crop, text in renderer.crops():
+            classes, certain, _ = decide(reader.read_rows([crop]).posteriors)
+            if text:
+                samples.append((reveal(classes), certain, [text]))
+    sets = {"rendered rows": samples}
+    if folder.is_dir():
+        real = load_crops(folder)
+        sets["eu_crops"] = [(*read_crop(reader, crop.gray, crop.rows)[:2], crop.texts) for crop in real]
+    for name, items in sets.items():
+        sure: list[float] = []
+        right: list[bool] = []
+        for text, confidences, texts in items:
+            truth = next((t for t in texts if len(t) == len(text)), None)
+            if truth is not None:
+                sure += confidences.tolist()
+                right += [fold(a) == fold(b) for a, b in zip(text, truth, strict=True)]
+        error, points = calibration_error(np.array(sure), np.array(right))
+        figures.numbers[f"{name}: calibration error of characters (ECE)"] = round(error, 4)
+        figures.curves[f"{name}: characters, share right by confidence"] = points
+        said = [item for item in items if len(item[1])]
+        whole = np.array([float(item[1].prod()) for item in said])
+        good = np.array([fold(item[0]) in map(fold, item[2]) for item in said])
+        error, points = calibration_error(whole, good)
+        figures.numbers[f"{name}: calibration error of plates (ECE)"] = round(error, 4)
+        figures.curves[f"{name}: plates, share right by probability"] = points
