@@ -22,39 +22,13 @@ import torch
 from detector_measure import Infer
 from detector_model import PAD, STRIDE, Detector, Exported, FloatArray, decode, macs
 from export import export_onnx, quantize, write_card
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from run import read_weights, training_facts, write_weights
 from scenes import HEIGHT, WIDTH
 from splits import TRAIN_SETS, Gray, Photo, held_back_photos, load, training_photos
 
 OUTPUTS = ("score", "box", "quad")
 CALIBRATION_PHOTOS = 160
 PASTED_VIEWS = 300
-
-
-def load_ema(checkpoint: Path) -> tuple[Detector, dict[str, float]]:
-    """Read the averaged weights of a checkpoint, and its step and time counters."""
-    net = Detector()
-    with safe_open(checkpoint, "pt") as stored:
-        names = [name for name in list(stored.keys()) if name.startswith("ema.")]
-        net.load_state_dict({name[4:]: stored.get_tensor(name) for name in names})
-        numbers: dict[str, float] = json.loads(stored.metadata()["numbers"])
-    return net.eval(), numbers
-
-
-def save_weights(net: Detector, path: Path) -> None:
-    """Write the weights in half precision."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {k: v.half() if v.dtype.is_floating_point else v for k, v in net.state_dict().items()}
-    save_file({k: v.contiguous() for k, v in state.items()}, path)
-    path.chmod(0o644)  # the library writes for the owner alone
-
-
-def load_weights(path: Path) -> Detector:
-    """Read weights that `save_weights` wrote."""
-    net = Detector()
-    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
-    return net.eval()
 
 
 def calibration(photos: list[Photo], count: int = CALIBRATION_PHOTOS) -> Iterator[Gray]:
@@ -131,11 +105,13 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     weights = args.out / "training" / "weights" / "detector.safetensors"
-    numbers: dict[str, float] = {}
-    if args.checkpoint:
-        net, numbers = load_ema(args.checkpoint)
-        save_weights(net, weights)
-    net = load_weights(weights)
+    state, facts = read_weights(args.checkpoint or weights)
+    net = Detector()
+    net.load_state_dict(state)
+    facts = training_facts(facts)
+    write_weights(net, weights, facts)
+    net.load_state_dict(read_weights(weights)[0])  # measured and shipped is what the file holds
+    net.eval()
     training, held = training_photos(args.data), held_back_photos(args.data)
     scenery = [photo for name in TRAIN_SETS[::2] for photo in held[name]]
     held |= {"pasted": detector_measure.pasted(scenery, PASTED_VIEWS)}
@@ -157,7 +133,6 @@ def main() -> None:
         "held_back_448x256": {name: detector_measure.measure(other, part, 256, 448) for name, part in held.items()},
         "held_back_float_ap50": {name: detector_measure.measure(one, part)["ap50"] for name, part in held.items()},
     }
-    card = json.loads((args.out / "detector.json").read_text()) if (args.out / "detector.json").exists() else {}
     write_card(
         args.out / "detector.json",
         name="detector",
@@ -176,9 +151,8 @@ def main() -> None:
         licence="MIT",
         parameters=sum(p.numel() for p in net.parameters()),
         macs=macs(HEIGHT, WIDTH),
-        training={
-            "minutes_one_core": round(numbers["elapsed_s"] / 60, 1),
-            "canvases": int(numbers["seen"]),
+        training=facts
+        | {
             "photos": len(training),
             "data": [
                 "openimages_plates (CC BY 4.0)",
@@ -186,9 +160,7 @@ def main() -> None:
                 "pl_photos (public domain)",
                 "rendered plates",
             ],
-        }
-        if numbers
-        else card.get("training", {}),
+        },
         measured=measured,
     )
     print(json.dumps(measured, indent=1))

@@ -43,7 +43,7 @@ def fit(gray: Gray, height: int = HEIGHT, width: int = WIDTH) -> tuple[Gray, flo
     return picture, scale
 
 
-def torch_infer(net: Detector) -> Infer:
+def torch_infer(net: torch.nn.Module) -> Infer:
     """Wrap a network so that it maps one gray picture to score, box, quad arrays."""
 
     def infer(picture: Gray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -204,7 +204,7 @@ def two_rows(text: str, rng: np.random.Generator) -> tuple[str, str]:
     marks = [i for i, c in enumerate(text) if not c.isalnum()]
     if marks and rng.random() < 0.85:
         at = marks[int(rng.random() * len(marks))] if rng.random() < 0.6 else marks[0]
-        return _sealed(text[:at], rng), text[at + 1 :]
+        return _sealed(text[:at], rng), text[at + 1 :] if rng.random() < 0.93 else f"*{text[at + 1 :]}"
     third = max(1, len(text) // 3)
     at = third + int(rng.random() * (len(text) - 2 * third + 1))
     return _sealed(text[:at].rstrip("-. "), rng), text[at:].lstrip("-. *")
@@ -215,4 +215,4 @@ def _sealed(row: str, rng: np.random.Generator) -> str:
     pick = rng.random()
     if pick < 0.3 or len(row) > 5:
         return row
-    return f"*{row}*" if pick < 0.45 else f"{row}*" if pick < 0.95 else f"*{row}"
+    return f"*{row}*" if pick < 0.45 else f"{row}*" if pick < 0.88 else f"*{row}"

@@ -81,11 +81,11 @@ class PlateRenderer:
         rng = self._rng
         marked, named, band = self._text()
         rows = [marked]
-        if rng.random() < 0.13 and sum(c.isalnum() for c in marked) >= 4:
+        if rng.random() < 0.2 and sum(c.isalnum() for c in marked) >= 4:
             rows = [row for row in layouts.two_rows(marked, rng) if row]
         double = len(rows) == 2
         # log-uniform: as many plates of 30–56 px as of 112–210
-        plate_w = float(np.exp(rng.uniform(np.log(30), np.log(210)))) * (0.75 if double else 1.0)
+        plate_w = float(np.exp(rng.uniform(np.log(30), np.log(210)))) if not double else float(rng.uniform(34, 160))
         cap = CAPS_PX[2] if plate_w < (70 if double else 95) else CAPS_PX[1]
         canvas = self._compose(rows, _gray_look(STYLES[named], rng), band, cap, clean=False)
         seen, cap_px = self._look_at(canvas, plate_w, double)
@@ -168,7 +168,7 @@ class PlateRenderer:
         if not band or rng.random() >= 0.85:
             return [edge, edge], edge
         sprite = self._sprites.band(band, cap, gray)
-        low = double and rng.random() < 0.65  # the band of a square plate often ends above the second row
+        low = double and rng.random() < 0.5  # the band of a square plate often ends above the second row
         band_h = round(high * float(rng.uniform(0.4, 0.55))) if low else high
         band_w = round(sprite.shape[1] * high / sprite.shape[0] * (0.55 if double else 1.0))
         canvas[:band_h, :band_w] = cv2.resize(sprite, (band_w, band_h), interpolation=cv2.INTER_AREA)
@@ -254,7 +254,10 @@ class PlateRenderer:
         self._frame(scene, pad_x, pad_y)
         base = float(rng.random()) ** 1.4 * 0.2
         margins = base + rng.normal(0, 0.018, 4)
-        left, right = np.clip(margins[:2], -0.015, 0.22) * (0.5 if base > 0.1 and rng.random() < 0.5 else 1)
+        # A row that fills its plate loses a part of its first or last character to a corner set too far inside.
+        least = -0.04 if rng.random() < (0.4 if double else 0.12) else -0.015
+        margins[:2] += 0.6 * least if least < -0.02 else 0.0
+        left, right = np.clip(margins[:2], least, 0.22) * (0.5 if base > 0.1 and rng.random() < 0.5 else 1)
         top, bottom = np.clip(margins[2:] + rng.normal(0, 0.035, 2), -0.06, 0.3)
         if double:
             # one shift moves the seam between the rows, as a wrong upper or lower corner does

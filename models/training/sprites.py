@@ -73,7 +73,7 @@ class Sprites:
         """Return the blue band with ring of stars and country letters for characters of `cap` px."""
         rng = self._rng
         bank = self._kept.setdefault((f"band-{letters}-{gray}", cap), [])
-        if len(bank) < 4:
+        if len(bank) < 8:
             high = round(cap / 0.7)
             wide = round(high * float(rng.uniform(0.34, 0.46)))
             scale = 4
@@ -88,20 +88,16 @@ class Sprites:
             for k in range(12 if not letters.isdigit() else 0):
                 x, y = centre + ring * np.array((np.sin(k * np.pi / 6), np.cos(k * np.pi / 6)))
                 cv2.circle(img, (int(x), int(y)), max(1, int(ring * 0.16)), (60, 200, 235), -1, cv2.LINE_AA)
-            size = wide * scale / (cv2.getTextSize(letters, cv2.FONT_HERSHEY_DUPLEX, 1, 2)[0][0] + 8) * 0.8
-            size = min(size, 0.3 * high * scale / 22)
-            (tw, _), _ = cv2.getTextSize(letters, cv2.FONT_HERSHEY_DUPLEX, size, 2)
-            place = (int(centre[0] - tw / 2), int(high * scale * 0.88))
-            cv2.putText(
-                img,
-                letters,
-                place,
-                cv2.FONT_HERSHEY_DUPLEX,
-                size,
-                (240, 240, 240),
-                max(1, int(size * 1.6)),
-                cv2.LINE_AA,
-            )
+            glyphs = self._faces[int(rng.random() * len(self._faces))].masks[CAPS_PX[0]]
+            line = np.hstack([np.pad(glyphs[c], ((0, 0), (0, 6))) for c in letters])
+            across = wide * scale * float(rng.uniform(0.45, 0.85))
+            tall = min(across * line.shape[0] / line.shape[1], high * scale * float(rng.uniform(0.16, 0.3)))
+            line = cv2.resize(line, (max(4, round(tall * line.shape[1] / line.shape[0])), max(4, round(tall))))
+            line = line[:, : wide * scale]
+            top, left = int(high * scale * 0.9 - line.shape[0]), (wide * scale - line.shape[1]) // 2
+            spot = img[top : top + line.shape[0], left : left + line.shape[1]]
+            ink = (rng.uniform(200, 250),) * 3 if rng.random() < 0.8 else (60, 200, 235)
+            spot[:] = spot + line.astype(np.float32)[..., None] / 255 * (np.array(ink) - spot)
             small = cv2.resize(img, (wide, high), interpolation=cv2.INTER_AREA)
             bank.append(np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) if gray else small, np.uint8))
         return bank[int(rng.random() * len(bank))]
