@@ -163,7 +163,7 @@ def sweep(data: Path | None, figures: Figures) -> None:
         for _ in range(SWEEP_OF):
             ground = next(grounds) if grounds else np.full((480, 640), int(rng.integers(40, 200)), np.uint8)
             picture = np.asarray(cv2.resize(ground, (640, 480), interpolation=cv2.INTER_AREA), np.uint8)
-            truth = _put_plate(picture, renderer, rng, width)
+            truth = put_plate(picture, renderer, rng, width)
             found = [plate for plate in _find(detector, picture) if plate.box.overlap(truth) > 0.1]
             good += len(found) == 1 and found[0].box.overlap(truth) >= 0.5
         curve.append((float(width), good / SWEEP_OF, SWEEP_OF))
@@ -173,7 +173,8 @@ def sweep(data: Path | None, figures: Figures) -> None:
     figures.curves["rendered plates found once and whole, by width in px"] = curve
 
 
-def _put_plate(picture: Gray, renderer: PlateRenderer, rng: np.random.Generator, width: int) -> Box:
+def put_plate(picture: Gray, renderer: PlateRenderer, rng: np.random.Generator, width: int) -> Box:
+    """Lay a rendered plate so wide into a picture of 640 × 480, in its light, in place; the box around it."""
     flat = renderer.flat().gray
     aspect = flat.shape[1] / flat.shape[0]
     high = width / aspect

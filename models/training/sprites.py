@@ -92,12 +92,12 @@ class Sprites:
             line = np.hstack([np.pad(glyphs[c], ((0, 0), (0, 6))) for c in letters])
             across = wide * scale * float(rng.uniform(0.45, 0.85))
             tall = min(across * line.shape[0] / line.shape[1], high * scale * float(rng.uniform(0.16, 0.3)))
-            line = cv2.resize(line, (max(4, round(tall * line.shape[1] / line.shape[0])), max(4, round(tall))))
-            line = line[:, : wide * scale]
+            size = (max(4, round(tall * line.shape[1] / line.shape[0])), max(4, round(tall)))
+            line = np.asarray(cv2.resize(line, size), np.uint8)[:, : wide * scale]
             top, left = int(high * scale * 0.9 - line.shape[0]), (wide * scale - line.shape[1]) // 2
-            spot = img[top : top + line.shape[0], left : left + line.shape[1]]
-            ink = (rng.uniform(200, 250),) * 3 if rng.random() < 0.8 else (60, 200, 235)
-            spot[:] = spot + line.astype(np.float32)[..., None] / 255 * (np.array(ink) - spot)
+            place = img[top : top + line.shape[0], left : left + line.shape[1]]
+            ink = np.array((float(rng.uniform(200, 250)),) * 3 if rng.random() < 0.8 else (60.0, 200.0, 235.0))
+            place[:] = place + line.astype(np.float32)[..., None] / 255 * (ink - place)
             small = cv2.resize(img, (wide, high), interpolation=cv2.INTER_AREA)
             bank.append(np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) if gray else small, np.uint8))
         return bank[int(rng.random() * len(bank))]
