@@ -37,7 +37,7 @@ def test_read_finds_every_plate_of_the_demo_clip_and_no_other() -> None:
     assert [passage["read"] for passage in passages] == [passage["plate"] for passage in TRUTH["passages"]]
     for passage, truth in zip(passages, TRUTH["passages"], strict=True):
         assert set(passage) == {
-            "type", "source", "track", "read", "confidence", "country", "frames", "first_frame", "last_frame",
+            "type", "source", "track", "read", "confidence", "probability", "country", "frames", "first_frame", "last_frame",
         }  # fmt: skip
         assert passage["first_frame"] <= truth["last_frame"]
         assert passage["last_frame"] >= truth["first_frame"]
@@ -54,7 +54,7 @@ def test_read_tells_each_frame_in_pixels_of_the_picture(tmp_path: Path) -> None:
     reads = [read for frame in frames for read in frame["reads"]]  # type: ignore[attr-defined]
     assert reads
     for read in reads:
-        assert set(read) == {"text", "confidence", "char_confidence", "box", "quad", "track"}
+        assert set(read) == {"text", "confidence", "char_confidence", "box", "quad", "cut", "track"}
         assert len(read["char_confidence"]) == len(read["text"])
         assert np.array(read["quad"]).shape == (4, 2)
         assert -20 < read["box"][0] < 640

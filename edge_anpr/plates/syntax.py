@@ -14,7 +14,7 @@ from edge_anpr.plates.text import ALPHABET
 # The share of plates that fit no layout (personal, diplomatic, military, from elsewhere): small enough that a layout
 # decides where O and 0 are one drawing, large enough that a clear picture of an unusual plate stands.
 _ELSE = 0.03
-# A country is told when the plates that fit are its own this often.
+# A country is told when plates that say this are its own this often.
 _COUNTRY_SURE = 0.9
 MOST_DOUBTS = 6
 _OTHER = {ALPHABET.index(a): ALPHABET.index(b) for a, b in map(tuple, ("O0", "0O", "I1", "1I"))}
@@ -98,7 +98,7 @@ def _layout(classes: NDArray[np.uint8]) -> Layout | None:
     own = sum(
         float(share) for share, layout in zip(shares, table.layouts, strict=True) if layout.country == best.country
     )
-    return best if own >= _COUNTRY_SURE * float(shares.sum()) else None
+    return best if (1 - _ELSE) * own >= _COUNTRY_SURE * likelihood(classes) else None
 
 
 def grouped(text: str, layout: str | None) -> str:
