@@ -29,14 +29,17 @@ format: $(VENV)/.dev ## let ruff put the code into shape
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix-only .
 
-evaluate: $(VENV)/.dev ## measure the models on labelled material: make evaluate DATA=folder
-	@$(BIN)/python models/training/evaluate.py $(DATA) $(ARGS)
+evaluate: $(VENV)/.evaluate ## measure the models on labelled material: make evaluate DATA=folder (ARGS="--only clips")
+	@$(BIN)/python models/training/evaluate.py '$(DATA)' --out models/training/runs/evaluation $(ARGS)
 
-train: $(VENV)/.train ## train both models, or go on with a run (three hours on one core): make train DATA=folder
+# The detector comes first: it shows the labeller where the real plates are that the OCR learns from.
+train: $(VENV)/.train ## train both models, or go on with a run (six hours on two cores): make train DATA=folder
 	models/training/fonts.sh
-	cd models/training && ../../$(BIN)/python ocr_train.py && ../../$(BIN)/python ocr_export.py runs/ocr/checkpoint.safetensors
-	cd models/training && ../../$(BIN)/python detector_train.py --data $(abspath $(DATA)) && \
-	  ../../$(BIN)/python detector_export.py --data $(abspath $(DATA)) --checkpoint runs/detector/checkpoint.safetensors
+	cd models/training && ../../$(BIN)/python detector_train.py --data '$(abspath $(DATA))' $(ARGS)
+	cd models/training && ../../$(BIN)/python detector_export.py --data '$(abspath $(DATA))' --checkpoint runs/detector/checkpoint.safetensors
+	cd models/training && ../../$(BIN)/python labeller.py --data '$(abspath $(DATA))'
+	cd models/training && ../../$(BIN)/python ocr_train.py --data '$(abspath $(DATA))' $(ARGS)
+	cd models/training && ../../$(BIN)/python ocr_export.py runs/ocr/checkpoint.safetensors
 
 demo: $(VENV)/.dev ## make the demo's clip anew: make demo DATA=folder
 	@$(BIN)/python models/training/demo_clip.py --data $(DATA) --out edge_anpr/demo/clip.mp4 --strip docs/demo.jpg
@@ -58,6 +61,10 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet -e '.[dev]'
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.evaluate: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet -e '.[dev,evaluate]'
+	@touch $@ $(VENV)/.dev $(VENV)/.demo
+
 $(VENV)/.train: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet -e '.[dev,train]'
-	@touch $@ $(VENV)/.dev
+	$(BIN)/pip install --quiet -e '.[dev,evaluate,train]'
+	@touch $@ $(VENV)/.dev $(VENV)/.evaluate

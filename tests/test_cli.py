@@ -37,7 +37,8 @@ def test_read_finds_every_plate_of_the_demo_clip_and_no_other() -> None:
     assert [passage["read"] for passage in passages] == [passage["plate"] for passage in TRUTH["passages"]]
     for passage, truth in zip(passages, TRUTH["passages"], strict=True):
         assert set(passage) == {
-            "type", "source", "track", "read", "confidence", "probability", "country", "frames", "first_frame", "last_frame",
+            "type", "source", "track", "read", "confidence", "probability", "country", "frames",
+            "first_frame", "last_frame",
         }  # fmt: skip
         assert passage["first_frame"] <= truth["last_frame"]
         assert passage["last_frame"] >= truth["first_frame"]

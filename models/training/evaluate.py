@@ -3,8 +3,8 @@
     python models/training/evaluate.py DATA [--only PART ...] [--out FOLDER] [--readme FILE]
 
 DATA holds the folders that exist of: nl_clips, eu_crops (measure only), ro_dashcam, openimages_plates, pl_photos
-(their held-back parts). Parts: clips, crops, detection, rendered, negatives, calibration. Exact is letter by letter;
-folded takes O for 0 and I for 1, which are one drawing in many national fonts.
+(their held-back parts). Parts: clips, crops, detection, rendered, negatives, calibration, and peer, which reads eu_crops
+with RapidOCR's recogniser. Exact is letter by letter; folded takes O for 0 and I for 1, one drawing in many fonts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Network, shipped
 
-PARTS = ("clips", "crops", "detection", "rendered", "negatives", "calibration")
+PARTS = ("clips", "crops", "detection", "rendered", "negatives", "calibration", "peer")
 # Low enough that the precision-recall curve is complete.
 AP_THRESHOLD = 0.02
 
@@ -46,6 +46,8 @@ def measure(data: Path, parts: tuple[str, ...], figures: Figures) -> None:
         evaluate_detector.sweep(data if photos else None, figures)
     if "negatives" in parts and photos:
         evaluate_detector.negatives(data, figures)
+    if "peer" in parts and (folder := data / "eu_crops").is_dir():
+        evaluate_ocr.peer(folder, figures)
     if "calibration" in parts:
         evaluate_ocr.calibration(data / "eu_crops", reader, figures)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy.typing as npt
 from figures import Figures, calibration_error, fold
 from ocr_io import CROP_H, CROP_W, Gray
 from plates import PlateRenderer
+from recogniser import Recogniser
 
 from edge_anpr.plates.syntax import decide
 from edge_anpr.plates.text import reveal
@@ -45,32 +48,28 @@ class Crop:
 
 
 def load_crops(folder: Path) -> list[Crop]:
-    """The crops of a set, with labels put right where `corrections.json` beside this file can prove it."""
-    corrections = json.loads((Path(__file__).parent / "corrections.json").read_text())["eu_crops"]
+    """The crops of a set, its labels put right where the picture proves them wrong (`corrections.json`)."""
+    listed = json.loads((Path(__file__).parent / "corrections.json").read_text())[folder.name]
     found = []
     for line in (folder / "labels.jsonl").read_text().splitlines():
         row = json.loads(line)
+        # By digest: the file names of the set are plates, and the list of corrections must not be.
+        name = hashlib.sha256(Path(row["image"]).name.encode()).hexdigest()[:12]
+        if name in listed["wrong"]:
+            continue
         gray = cv2.imread(str(folder / row["image"]), cv2.IMREAD_GRAYSCALE)
         if gray is None:
             raise FileNotFoundError(f"{folder / row['image']}: no such picture, or not readable")
-        texts = [corrected(text, row["image"], corrections) for text in row["texts"] if text]
+        texts = [_corrected(text, listed["characters"].get(name, [])) for text in row["texts"] if text]
         found.append(Crop(np.asarray(gray, np.uint8), texts, row["lines"], row.get("country") or "?"))
     return found
 
 
-def corrected(text: str, image: str, corrections: dict[str, list[list[object]]]) -> str:
-    """A label with its listed mistakes put right. A correction names a place and a character, never the plate."""
+def _corrected(text: str, places: list[tuple[int, str]]) -> str:
     characters = list(text)
-    for place, character in corrections.get(Path(image).name[:4] + digest(image), []):
-        characters[int(str(place))] = str(character)
+    for place, character in places:
+        characters[place] = character
     return "".join(characters)
-
-
-def digest(image: str) -> str:
-    """A name for a picture that does not tell the plate in its file name."""
-    import hashlib  # noqa: PLC0415
-
-    return hashlib.sha256(Path(image).name.encode()).hexdigest()[:12]
 
 
 def read_crop(reader: Reader, gray: Gray, rows: int) -> tuple[str, Confidences, float]:
@@ -115,6 +114,25 @@ def crops(folder: Path, reader: Reader, figures: Figures) -> None:
         curve.append((float(width), alike / max(shown, 1), shown))
         figures.counts.append((f"eu_crops: one row, shrunk to {width} px, folded", alike, shown))
     figures.curves["eu_crops, one row, by width in px: folded"] = curve
+
+
+def peer(folder: Path, figures: Figures) -> None:
+    """RapidOCR's recogniser on the same crops, each row by itself, and its milliseconds a row."""
+    recogniser = Recogniser()
+    tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    times = []
+    for crop in load_crops(folder):
+        text = ""
+        for row in np.array_split(crop.gray, crop.rows):
+            begin = time.perf_counter()
+            text += recogniser.read(row)[0]
+            times.append(1e3 * (time.perf_counter() - begin))
+        for kind, good in (("exact", crop.is_right(text)), ("folded", crop.is_alike(text))):
+            tally[f"{ROWS[crop.rows]}, {kind}"][0] += good
+            tally[f"{ROWS[crop.rows]}, {kind}"][1] += 1
+    for name, (right, of) in sorted(tally.items()):
+        figures.counts.append((f"eu_crops: RapidOCR's recogniser, {name}", right, of))
+    figures.numbers["eu_crops: RapidOCR's recogniser, ms a row, median, 1 thread"] = round(float(np.median(times)), 2)
 
 
 def rendered(reader: Reader, figures: Figures) -> None:

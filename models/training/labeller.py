@@ -21,11 +21,12 @@ import cv2
 import detector_measure
 import numpy as np
 from detector_export import onnx_infer
+from recogniser import Recogniser
 from splits import FloatArray, Gray, Photo, recall_search, training_photos
 from tqdm import tqdm
 
 from edge_anpr.plates.syntax import fitting
-from edge_anpr.plates.text import ALPHABET, encode
+from edge_anpr.plates.text import encode
 
 MARGINS = (0.02, 0.09)
 LEAST_WIDTH_PX, LEAST_SCORE = 40.0, 0.88
@@ -71,25 +72,6 @@ def plausible(text: str) -> bool:
     return bool(fitting(encode(text))) or (
         5 <= len(text) <= 8 and any(c.isdigit() for c in text) and any(c.isalpha() for c in text)
     )
-
-
-class Recogniser:
-    """RapidOCR's recogniser for one line of text."""
-
-    def __init__(self) -> None:
-        from rapidocr import RapidOCR  # noqa: PLC0415 - only who labels needs it
-
-        self._engine: Any = RapidOCR(
-            params={"Global.use_det": False, "Global.use_cls": False, "Global.log_level": "error",
-                    "EngineConfig.onnxruntime.intra_op_num_threads": 1}
-        )  # fmt: skip
-
-    def read(self, gray: Gray) -> tuple[str, float]:
-        """What stands there, A–Z0–9, and how sure it is."""
-        found = self._engine(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), use_det=False, use_cls=False, use_rec=True)
-        if not found.txts:
-            return "", 0.0
-        return "".join(c for c in found.txts[0].upper() if c in ALPHABET), float(found.scores[0])
 
 
 def label(photo: Photo, detect: detector_measure.Infer, recogniser: Recogniser) -> list[dict[str, Any]]:

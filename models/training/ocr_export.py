@@ -15,12 +15,14 @@ import ocr_measure
 import torch
 from export import export_onnx, macs_of, quantize, write_card
 from faces import font_faces
+from ocr_calibrate import temperature
 from ocr_io import ALPHABET, BLANK, CROP_H, CROP_W, MEAN, MIN_STD, TARGET_STD, standardise
-from ocr_model import DeployNet, OcrNet
+from ocr_model import DeployNet, OcrNet, scaled
 from ocr_train import HELD_OUT_SEED
 from run import read_weights, training_facts, write_weights
 
 CALIBRATION_SEED, CALIBRATION = 990_003, 288
+TEMPERATURE_SEED, CALIBRATED_ON = 990_007, 4096
 
 
 def export_ocr(weights: Path, models: Path) -> None:
@@ -40,14 +42,20 @@ def export_ocr(weights: Path, models: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "ocr.onnx"
         example = torch.from_numpy(plates[:2])
-        export_onnx(DeployNet(net), example, plain, ["plate"], ["logits"], {"plate": {0: "n"}, "logits": {0: "n"}})
+        found, texts = ocr_measure.rendered(CALIBRATED_ON, TEMPERATURE_SEED)
+        with torch.inference_mode():
+            parts = torch.split(torch.from_numpy(standardise(found))[:, None], 256)
+            logits = torch.cat([net(scaled(part)) for part in parts]).numpy()
+        by, errors = temperature(logits, [text for (text,) in texts])
+        deployed = DeployNet(net, by)
+        export_onnx(deployed, example, plain, ["plate"], ["logits"], {"plate": {0: "n"}, "logits": {0: "n"}})
         quantize(
             plain,
             int8,
             (plates[i : i + 32] for i in range(0, CALIBRATION, 32)),
             lambda convs: [convs[0], convs[-1]],
         )
-        measured = measure(plain, int8)
+        measured = measure(plain, int8) | {"temperature": by} | errors
     write_card(
         models / "ocr.json",
         name="ocr",

@@ -57,12 +57,14 @@ class OcrNet(nn.Module):
 class DeployNet(nn.Module):
     """The same net as the unit runs it: standardised uint8 [N,1,32,128] in, `logits` float [N,32,37] out."""
 
-    def __init__(self, net: OcrNet) -> None:
+    def __init__(self, net: OcrNet, temperature: float = 1.0) -> None:
         super().__init__()
         self.net = copy.deepcopy(net).eval()
         first = self.net.body[0][0]  # type: ignore[index]
         with torch.no_grad():
             first.weight.mul_(1 / TARGET_STD)  # one node less in the graph
+            for value in self.net.head.parameters():
+                value.mul_(1 / temperature)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
         return self.net(x.float() - MEAN)  # type: ignore[no-any-return]
