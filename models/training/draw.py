@@ -34,6 +34,19 @@ def draw_figures(figures: Figures, folder: Path) -> None:
         plt.close(plot)
 
 
+def draw_failures(figures: Figures, path: Path, count: int = 32) -> None:
+    """A contact sheet of rendered rows that were misread: what stands there, and below it what was read."""
+    chosen = figures.failures[:: max(1, len(figures.failures) // count)][:count]
+    plot, places = plt.subplots(4, 8, figsize=(12, 4.2), layout="constrained")
+    for axes in places.flat:
+        axes.set_axis_off()
+    for axes, (crop, text, said) in zip(places.flat, chosen, strict=False):
+        axes.imshow(crop, cmap="gray", vmin=0, vmax=255, aspect=1.0)
+        axes.set_title(f"{text or 'nothing'}\n{said or 'nothing'}", fontsize=7)
+    plot.savefig(path, dpi=90)
+    plt.close(plot)
+
+
 def draw_curve(points: Sequence[Mapping[str, float]], path: Path, x: str, title: str) -> None:
     """A training run: each value of `points` over `x`, losses below and measured shares above."""
     names = sorted({name for point in points for name in point} - {x, "minutes", "lr"})

@@ -1,6 +1,6 @@
 """Measure the shipped models on labelled material; prints tables with 95 % intervals, writes them as JSON and pictures.
 
-    python models/training/evaluate.py DATA [--only PART ...] [--out FOLDER] [--readme FILE]
+    python models/training/evaluate.py DATA [--only PART ...] [--out FOLDER] [--readme FILE] [--document FILE]
 
 DATA holds the folders that exist of: nl_clips, eu_crops (measure only), ro_dashcam, openimages_plates, pl_photos
 (their held-back parts). Parts: clips, crops, detection, rendered, negatives, calibration, and peer, which reads eu_crops
@@ -52,13 +52,21 @@ def measure(data: Path, parts: tuple[str, ...], figures: Figures) -> None:
         evaluate_ocr.calibration(data / "eu_crops", reader, figures)
 
 
-def publish(readme: Path, figures: Figures) -> None:
+# What the README shows of all this; the document shows the rest.
+HEADLINE = (
+    "nl_clips: plate", "nl_clips: other", "nl_clips: total ms", "nl_clips: error", "eu_crops: OCR alone, one row",
+    "eu_crops: OCR alone, two rows", "eu_crops: one row, shrunk to 40", "eu_crops: RapidOCR", "eu_crops: calibration",
+    "rendered sweep", "plate-free", "peak RSS", "dayride", "nightride", "openimages", "pl_photos",
+)  # fmt: skip
+
+
+def publish(readme: Path, figures: Figures, only: tuple[str, ...] = ("",)) -> None:
     """Write the figures as Markdown between the marks ``<!-- figures -->`` and ``<!-- /figures -->`` of a file."""
     before, _, rest = readme.read_text().partition("<!-- figures -->")
     _, mark, after = rest.partition("<!-- /figures -->")
     if not mark:
         sys.exit(f"{readme}: has no marks <!-- figures --> and <!-- /figures -->")
-    readme.write_text(f"{before}<!-- figures -->\n{figures.markdown()}\n{mark}{after}")
+    readme.write_text(f"{before}<!-- figures -->\n{figures.markdown(only)}\n{mark}{after}")
 
 
 def main() -> None:
@@ -67,9 +75,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="measure these parts only")
     parser.add_argument("--out", type=Path, help="write figures.json and the pictures into this folder")
-    parser.add_argument(
-        "--readme", type=Path, nargs="*", default=[], help="write the tables into these files, between two marks"
-    )
+    parser.add_argument("--readme", type=Path, help="write the headline figures into this file, between two marks")
+    parser.add_argument("--document", type=Path, help="write all figures into this file, between two marks")
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         sys.exit(f"{arguments.data}: no such folder; give the one that holds nl_clips, eu_crops and the others")
@@ -83,14 +90,18 @@ def main() -> None:
     ]
     table("Right of all, with 95 % interval", ("what", "right", "of", "share", "interval"), rows)
     table("Other figures", ("what", "value"), list(figures.numbers.items()))
-    for readme in arguments.readme:
-        publish(readme, figures)
+    if arguments.readme:
+        publish(arguments.readme, figures, HEADLINE)
+    if arguments.document:
+        publish(arguments.document, figures)
     if arguments.out:
-        from draw import draw_figures  # noqa: PLC0415 - needs matplotlib, which a run without --out does without
+        from draw import draw_failures, draw_figures  # noqa: PLC0415 - needs matplotlib, which a run without --out does without
 
         arguments.out.mkdir(parents=True, exist_ok=True)
         (arguments.out / "figures.json").write_text(json.dumps(figures.as_json(), indent=1) + "\n")
         draw_figures(figures, arguments.out)
+        if figures.failures:
+            draw_failures(figures, arguments.out / "failures.png")
 
 
 if __name__ == "__main__":

@@ -143,6 +143,8 @@ def rendered(reader: Reader, figures: Figures) -> None:
         for crop, text in renderer.crops():
             said = reveal(decide(reader.read_rows([crop]).posteriors)[0])
             exact, alike, of = exact + (said == text), alike + (fold(said) == fold(text)), of + 1
+            if fold(said) != fold(text):
+                figures.failures.append((crop, text, said))
     figures.counts += [("rendered rows, hard: exact", exact, of), ("rendered rows, hard: folded", alike, of)]
 
 

@@ -12,11 +12,15 @@ import numpy.typing as npt
 
 @dataclass(slots=True)
 class Figures:
-    """Rows of (what, right, of), single numbers, and curves by name: points (x, share, of)."""
+    """Rows of (what, right, of), single numbers, and curves by name: points (x, share, of).
+
+    ``failures``: rendered crops that were misread, what stands there and what was read; never a real plate.
+    """
 
     counts: list[tuple[str, int, int]] = field(default_factory=list)
     numbers: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[tuple[float, float, int]]] = field(default_factory=dict)
+    failures: list[tuple[npt.NDArray[np.uint8], str, str]] = field(default_factory=list)
 
     def shares(self) -> list[tuple[str, int, int, float, float]]:
         """The counts with their intervals."""
@@ -26,13 +30,14 @@ class Figures:
         """All of it, for a file."""
         return {"counts": self.shares(), "numbers": self.numbers, "curves": self.curves}
 
-    def markdown(self) -> str:
-        """The tables as Markdown."""
+    def markdown(self, only: tuple[str, ...] = ("",)) -> str:
+        """The tables as Markdown; of the rows, those that begin with one of ``only``."""
         rows = ["| measured | right of all | share, 95 % interval |", "|---|---|---|"]
         for what, right, of, low, high in self.shares():
-            rows.append(f"| {what} | {right} of {of} | {right / max(of, 1):.1%}, {low:.1%} to {high:.1%} |")
+            if what.startswith(only):
+                rows.append(f"| {what} | {right} of {of} | {right / max(of, 1):.1%}, {low:.1%} to {high:.1%} |")
         rows += ["", "| measured | value |", "|---|---|"]
-        rows += [f"| {what} | {value:g} |" for what, value in self.numbers.items()]
+        rows += [f"| {what} | {value:g} |" for what, value in self.numbers.items() if what.startswith(only)]
         return "\n".join(rows)
 
 
