@@ -67,6 +67,7 @@ class Pipeline:
     tracker: Tracker = field(default_factory=lambda: Tracker(MAX_GAP_NS))
     passages: dict[int, Passage] = field(default_factory=dict)
     gaze: Gaze = field(default_factory=Gaze)
+    _denied: set[int] = field(default_factory=set)
 
     def see(self, frame: Frame, *, still: bool = False) -> Seen:
         """Take one frame. Ended tracks keep their passage until ``forget``, so that the caller can fuse and decide.
@@ -86,12 +87,31 @@ class Pipeline:
         read = time.perf_counter()
         sightings = []
         for track, detection, plate in zip(tracks, detections, readings, strict=True):
-            passage = self.passages.setdefault(track.number, Passage())
+            here = track
+            if not detection.is_cut and self._is_another(track, plate):
+                ended.append(track)
+                here = self.tracker.renew(track)
+            passage = self.passages.setdefault(here.number, Passage())
             if not detection.is_cut:  # half a plate has no voice
                 passage.add(plate)
-            sightings.append(Sighting(track, detection, plate))
+            sightings.append(Sighting(here, detection, plate))
         end = time.perf_counter()
         return Seen(sightings, ended, (detected - begin) * 1e3, (read - reading) * 1e3, (end - begin) * 1e3)
+
+    def _is_another(self, track: Track, plate: PlateReading) -> bool:
+        """Whether another vehicle has taken this one's place, in a queue or behind a gap in the picture.
+
+        Two sure readings in a row that say quite another plate; one alone is a smear, and has little weight.
+        """
+        passage = self.passages.get(track.number)
+        if passage is None or not passage.contradicts(plate):
+            self._denied.discard(track.number)
+            return False
+        if track.number in self._denied:
+            self._denied.discard(track.number)
+            return True
+        self._denied.add(track.number)
+        return False
 
     def fuse(self, track: Track) -> PlateRead | None:
         """What the passage of this track says so far."""
@@ -100,6 +120,7 @@ class Pipeline:
 
     def forget(self, track: Track) -> None:
         """Overwrite the passage of a track that has ended."""
+        self._denied.discard(track.number)
         passage = self.passages.pop(track.number, None)
         if passage:
             passage.forget()

@@ -18,6 +18,8 @@ HEARD_FROM_OTHERS, MOST_OTHERS = 0.5, 8
 # A longer reading wins over a shorter one with more weight when its additional character is at the edge, where crops
 # lose characters and seldom gain one, and when a layout fits it.
 EDGE_CHARACTER, NO_LAYOUT = 1.6, 0.6
+# A plate is known after so many readings, and a reading with no character below this is sure enough to deny it.
+SETTLED, SURE = 2, 0.6
 # O with 0, I with 1: one drawing in many fonts, so no disagreement.
 _FOLD = np.arange(len(ALPHABET), dtype=np.uint8)
 _FOLD[ALPHABET.index("O")], _FOLD[ALPHABET.index("I")] = ALPHABET.index("0"), ALPHABET.index("1")
@@ -82,6 +84,13 @@ class Passage:
             )
             choir.drop(weakest)
             self._count -= 1
+
+    def contradicts(self, reading: PlateReading) -> bool:
+        """Whether a sure reading says quite another plate than the passage does so far, not a letter or two."""
+        choir = max(self._choirs.values(), key=lambda choir: choir.weight, default=None)
+        if choir is None or len(choir.voices) < SETTLED or reading.confidence < SURE:
+            return False
+        return not _alike(reading.posteriors, choir.total)
 
     def fuse(self) -> PlateRead | None:
         """The plate so far; None while nothing was read. Its arrays are the caller's, to be wiped."""
@@ -166,6 +175,18 @@ def align(posteriors: Posteriors, to: Posteriors) -> Posteriors | None:
         wipe(aligned)
         return None
     return aligned
+
+
+def _alike(one: Posteriors, other: Posteriors) -> bool:
+    """Whether more than half of the characters are the same, one character more or less allowed for."""
+    if len(one) == len(other):
+        same = int((_FOLD[one.argmax(axis=1)] == _FOLD[other.argmax(axis=1)]).sum())
+        return same * 2 > len(one)
+    if abs(len(one) - len(other)) > 1:
+        return False
+    aligned = align(one, other)
+    wipe(aligned)
+    return aligned is not None
 
 
 def _gap(long: Posteriors, short: Posteriors) -> int:

@@ -50,6 +50,14 @@ class Tracker:
         self._tracks = here + [track for number, track in enumerate(alive) if number not in taken]
         return here, ended
 
+    def renew(self, track: Track) -> Track:
+        """Another vehicle stands where this one stood: the same place under a new number."""
+        self._count += 1
+        detection = track.detection
+        new = replace(track, number=self._count, first_frame=track.last_frame, frames=1, best_score=detection.score)
+        self._tracks = [new if known.number == track.number else known for known in self._tracks]
+        return new
+
     @property
     def under_way(self) -> list[Track]:
         """The tracks that have not ended."""

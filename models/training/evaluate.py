@@ -3,7 +3,7 @@
     python models/training/evaluate.py DATA [--only PART ...] [--out FOLDER] [--readme FILE] [--document FILE]
 
 DATA holds the folders that exist of: nl_clips, eu_crops (measure only), ro_dashcam, openimages_plates, pl_photos
-(their held-back parts). Parts: clips, crops, detection, rendered, negatives, calibration, and peer, which reads eu_crops
+(their held-back parts). Parts: clips, crops, detection, rendered, negatives, calibration, and peer: eu_crops read
 with RapidOCR's recogniser. Exact is letter by letter; folded takes O for 0 and I for 1, one drawing in many fonts.
 """
 

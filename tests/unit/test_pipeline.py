@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from edge_anpr.datatypes import Box, PlateDetection, PlateRead, Track
-from edge_anpr.plates.text import encode
-from edge_anpr.unit.pipeline import is_plate
+from edge_anpr.datatypes import Box, Frame, PlateDetection, PlateRead, PlateReading, Track
+from edge_anpr.plates.text import encode, reveal
+from edge_anpr.unit.pipeline import Pipeline, is_plate
+from edge_anpr.vision.views import View, whole
 
 
 def passage(
@@ -52,3 +53,59 @@ def test_a_parked_car_stays_a_plate_however_long_it_is_seen() -> None:
 
 def test_two_or_three_characters_are_no_plate() -> None:
     assert not is_plate(*passage("DB1", score=1.0, sure=1.0))
+
+
+class Scripted:
+    """Stands for detector and reader: a plate at one place that says what it is told, one text a frame."""
+
+    def __init__(self, *texts: str, cut: frozenset[int] = frozenset()) -> None:
+        self._texts, self._cut, self._frame = texts, cut, -1
+
+    def whole_view(self, width: int, height: int) -> View:
+        return whole(width, height, 640, 384)
+
+    def find(self, lores: np.ndarray, luma: np.ndarray, far: list[View]) -> list[PlateDetection]:
+        self._frame += 1
+        quad = np.array([[20, 20], [120, 20], [120, 42], [20, 42]], np.float32)
+        return [PlateDetection(Box(20, 20, 100, 22), quad, 0.9, self._frame in self._cut)]
+
+    def read(self, luma: np.ndarray, detections: list[PlateDetection]) -> list[PlateReading]:
+        text = self._texts[self._frame]
+        posteriors = np.full((len(text), 36), 0.001, np.float32)
+        posteriors[np.arange(len(text)), encode(text)] = 0.96
+        return [PlateReading(posteriors, 1, 1.0)]
+
+
+def drive(*texts: str, cut: frozenset[int] = frozenset()) -> list[str]:
+    """What the passages say in the end, in the order in which they end."""
+    scripted = Scripted(*texts, cut=cut)
+    pipeline = Pipeline(scripted, scripted)  # type: ignore[arg-type]
+    plane = np.zeros((60, 160), np.uint8)
+    ended: list[Track] = []
+    for index in range(len(texts)):
+        ended += pipeline.see(Frame(index, index * 80_000_000, plane, plane)).ended
+    ended += pipeline.tracker.finish()
+    said = []
+    for track in ended:
+        read = pipeline.fuse(track)
+        said.append(reveal(read.classes) if read else "")
+        pipeline.forget(track)
+    assert not pipeline.passages
+    return said
+
+
+def test_another_vehicle_at_the_same_place_is_another_passage() -> None:
+    assert drive("DB01DB", "DB01DB", "DB01DB", "KX734Q", "KX734Q", "KX734Q") == ["DB01DB", "KX734Q"]
+
+
+def test_one_smear_does_not_end_a_passage() -> None:
+    assert drive("DB01DB", "DB01DB", "KX734Q", "DB01DB", "KX734Q", "DB01DB") == ["DB01DB"]
+
+
+def test_a_letter_read_otherwise_or_lost_is_the_same_vehicle() -> None:
+    assert drive("DB01DB", "DB01DB", "DB01D8", "DB01D8", "B01DB", "B01DB") == ["DB01DB"]
+
+
+def test_half_a_plate_at_the_border_has_no_voice() -> None:
+    assert drive("DB01DB", "DB01DB", "DB01", "DB01", "DB01", cut=frozenset({2, 3, 4})) == ["DB01DB"]
+    assert drive("DB01", "DB01", cut=frozenset({0, 1})) == [""]
