@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge_anpr.datatypes import Frame, PlateDetection, PlateRead, PlateReading, Track
 from edge_anpr.plates.syntax import fitting
+from edge_anpr.plates.text import encode
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.fuse import MOST_READINGS, Passage
 from edge_anpr.vision.ocr import Reader
@@ -25,11 +26,14 @@ LEAST_AGREE = 2
 # like one. Counted on half of the training photos, one reading each: of what fits a layout 585 of 618 labelled plates
 # pass, and 23 others, nearly all of them plates that nobody labelled; of other texts with letters and digits 71 of 119
 # plates against 9 others; of words and bare numbers, where the surest was a TOYOTA at 0.76, 31 of 67 against none.
-LEAST_EVIDENCE_LAYOUT, LEAST_EVIDENCE_MIXED, LEAST_EVIDENCE_ELSE = 0.45, 0.62, 0.80
+LEAST_EVIDENCE_LAYOUT, LEAST_EVIDENCE_MIXED, LEAST_EVIDENCE_WORD = 0.45, 0.62, 0.77
+# Four or five characters fit a layout by chance.
+SHORT = 5
 # A character less sure than this is a guess, and the rest does not make up for it.
 LEAST_CHARACTER = 0.3
 # A lamp or a grille gives another string in each frame; a plate, seen from afar and then near, gives mostly one.
 LEAST_AGREE_SHARE = 0.12
+_EITHER = encode("0O1I")
 # A hit has consequences, so there one doubtful character is enough to doubt it.
 LEAST_HIT_CONFIDENCE = 0.5
 
@@ -137,7 +141,9 @@ def is_plate(read: PlateRead, track: Track, *, still: bool = False) -> bool:
 
 
 def _asked(classes: NDArray[np.uint8]) -> float:
-    if fitting(classes):
-        return LEAST_EVIDENCE_LAYOUT
-    digits = int((classes < 10).sum())
-    return LEAST_EVIDENCE_MIXED if 0 < digits < len(classes) else LEAST_EVIDENCE_ELSE
+    # O and I may be read as 0 and 1: a word does not become a plate by that.
+    clear = classes[~np.isin(classes, _EITHER)]
+    digits = int((clear < 10).sum())
+    if not 0 < digits < len(clear):
+        return LEAST_EVIDENCE_WORD
+    return LEAST_EVIDENCE_LAYOUT if len(classes) > SHORT and fitting(classes) else LEAST_EVIDENCE_MIXED

@@ -22,13 +22,16 @@ def passage(
 @pytest.mark.parametrize(
     ("text", "score", "expected"),
     [
-        ("DB01DB", 0.5, True),  # a Dutch sidecode needs little more than a look
-        ("DB01DB", 0.4, False),
+        ("DB37DB", 0.5, True),  # a Dutch sidecode needs little more than a look
+        ("DB37DB", 0.4, False),
         ("K4X4J4", 0.5, False),  # letters and digits in no country's order: a personal plate, or lettering
         ("K4X4J4", 0.7, True),
         ("TAXIBUS", 0.7, False),  # a word, and a telephone number
         ("0201234567", 0.7, False),
         ("TAXIBUS", 0.9, True),
+        ("TAXI01", 0.7, False),  # a word with an O and an I in it
+        ("DB3D", 0.6, False),  # short texts fit some layout by chance
+        ("DB3D", 0.7, True),
     ],
 )
 def test_what_is_not_written_like_a_plate_must_be_surer(text: str, score: float, expected: bool) -> None:
@@ -36,23 +39,23 @@ def test_what_is_not_written_like_a_plate_must_be_surer(text: str, score: float,
 
 
 def test_one_guessed_character_is_enough_to_doubt_the_plate() -> None:
-    assert is_plate(*passage("DB01DB", least=0.35))
-    assert not is_plate(*passage("DB01DB", least=0.25))
+    assert is_plate(*passage("DB37DB", least=0.35))
+    assert not is_plate(*passage("DB37DB", least=0.25))
 
 
 def test_a_lamp_that_says_something_else_in_each_frame_is_no_plate() -> None:
-    assert is_plate(*passage("DB01DB", frames=20, agree=4))
-    assert not is_plate(*passage("DB01DB", frames=40, agree=4))
-    assert not is_plate(*passage("DB01DB", frames=2, agree=1))
-    assert is_plate(*passage("DB01DB", frames=1, agree=1), still=True)
+    assert is_plate(*passage("DB37DB", frames=20, agree=4))
+    assert not is_plate(*passage("DB37DB", frames=40, agree=4))
+    assert not is_plate(*passage("DB37DB", frames=2, agree=1))
+    assert is_plate(*passage("DB37DB", frames=1, agree=1), still=True)
 
 
 def test_a_parked_car_stays_a_plate_however_long_it_is_seen() -> None:
-    assert is_plate(*passage("DB01DB", frames=100_000, agree=40))
+    assert is_plate(*passage("DB37DB", frames=100_000, agree=40))
 
 
 def test_two_or_three_characters_are_no_plate() -> None:
-    assert not is_plate(*passage("DB1", score=1.0, sure=1.0))
+    assert not is_plate(*passage("DB3", score=1.0, sure=1.0))
 
 
 class Scripted:
