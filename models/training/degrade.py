@@ -129,7 +129,7 @@ def snow(img: F32, rng: np.random.Generator, cap_px: float) -> F32:
 def tow_bar(img: F32, rng: np.random.Generator, cap_px: float) -> F32:
     """Put the head of a tow bar before the lower edge; it hides a third of a character's height at most."""
     h, w = img.shape[:2]
-    out = np.ascontiguousarray(img)
+    out = np.array(img, order="C")
     x = int(w * float(rng.uniform(0.35, 0.65)))
     radius = max(1, round(cap_px * float(rng.uniform(0.12, 0.26))))
     y = int((h + cap_px) / 2 - cap_px * float(rng.uniform(0.0, 0.2)) + radius)

@@ -14,9 +14,10 @@ TRAINING = Path(__file__).parents[2] / "models/training"
 sys.path.insert(0, str(TRAINING))
 
 import layouts  # noqa: E402
-from degrade import degrade  # noqa: E402
+from degrade import bend, bloom, degrade, rain, snow, tow_bar  # noqa: E402
 from glyphs import ALPHABET, CAPS_PX, drawn_faces  # noqa: E402
 from plates import PlateRenderer  # noqa: E402
+from sprites import accented  # noqa: E402
 
 PLAIN = set(string.ascii_uppercase + string.digits)
 
@@ -136,6 +137,33 @@ def test_degrade_keeps_shape_and_leaves_its_input_alone() -> None:
             assert out.shape == shape
             assert out.dtype == np.uint8
         assert np.array_equal(clean, before)
+
+
+def test_weather_changes_a_part_of_the_picture_and_keeps_its_shape() -> None:
+    rng = np.random.default_rng(8)
+    clean = np.tile(np.linspace(60, 200, 120, dtype=np.float32), (30, 1))
+    for effect in (snow, tow_bar, rain, bend, bloom):
+        changed = 0
+        for _ in range(12):
+            out = effect(clean, rng, 20.0)
+            assert out.shape == clean.shape
+            assert out.dtype == np.float32
+            assert np.isfinite(out).all()
+            changed += bool(np.abs(out - clean).max() > 2)
+        assert changed >= 8, effect
+
+
+def test_letters_with_marks_are_drawn_lower_and_labelled_without() -> None:
+    glyphs = drawn_faces(2)[0].masks[CAPS_PX[0]]
+    more = accented(glyphs, ["ŠB-37Ä"])
+    assert set(more) - set(glyphs) == {"Š", "Ä"}
+    for char in "ŠÄ":
+        assert more[char].shape == glyphs[layouts.FOLDED[char]].shape
+        rows = np.flatnonzero(more[char].max(axis=1))
+        assert rows[0] < 10
+        assert more[char][: more[char].shape[0] // 5].any()
+    assert renderer().flat("ŠB-37-Ä").text == "SB37A"
+    assert accented(glyphs, ["DB-37"]) is glyphs
 
 
 def test_drawn_plates_need_neither_torch_nor_pillow_nor_fonts() -> None:
