@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from edge_anpr.datatypes import Frame, PlateDetection, PlateRead, PlateReading, Track
 from edge_anpr.plates.syntax import fitting
 from edge_anpr.plates.text import encode
+from edge_anpr.privacy.wipe import wipe
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.fuse import MOST_READINGS, Passage
 from edge_anpr.vision.ocr import Reader
+from edge_anpr.vision.rectify import MARGINS
 from edge_anpr.vision.track import Tracker
 from edge_anpr.vision.views import Gaze, parts
 
@@ -72,6 +74,7 @@ class Pipeline:
     passages: dict[int, Passage] = field(default_factory=dict)
     gaze: Gaze = field(default_factory=Gaze)
     _denied: set[int] = field(default_factory=set)
+    _voiceless: list[PlateReading] = field(default_factory=list)
 
     def see(self, frame: Frame, *, still: bool = False) -> Seen:
         """Take one frame. Ended tracks keep their passage until ``forget``, so that the caller can fuse and decide.
@@ -79,6 +82,7 @@ class Pipeline:
         ``still``: a picture by itself, which is looked at down to its own pixels.
         """
         begin = time.perf_counter()
+        self._wipe_voiceless()
         height, width = frame.luma.shape
         far = parts(self.detector.whole_view(width, height), deep=still)
         if self.hurried:
@@ -87,17 +91,20 @@ class Pipeline:
         detected = time.perf_counter()
         tracks, ended = self.tracker.update(detections, frame.index, frame.captured_ns)
         reading = time.perf_counter()
-        readings = self.reader.read(frame.luma, detections) if detections else []
+        margins = MARGINS if still else (MARGINS[frame.index % len(MARGINS)],)
+        cuts = [self.reader.read(frame.luma, detections, margin) for margin in margins] if detections else []
         read = time.perf_counter()
         sightings = []
-        for track, detection, plate in zip(tracks, detections, readings, strict=True):
-            here = track
+        for track, detection, *plates in zip(tracks, detections, *cuts, strict=True):
+            here, plate = track, max(plates, key=lambda item: item.confidence)
             if not detection.is_cut and self._is_another(track, plate):
                 ended.append(track)
                 here = self.tracker.renew(track)
             passage = self.passages.setdefault(here.number, Passage())
-            if not detection.is_cut:  # half a plate has no voice
-                passage.add(plate)
+            if detection.is_cut:  # half a plate has no voice
+                self._voiceless += plates
+            else:
+                passage.add(*plates)
             sightings.append(Sighting(here, detection, plate))
         end = time.perf_counter()
         return Seen(sightings, ended, (detected - begin) * 1e3, (read - reading) * 1e3, (end - begin) * 1e3)
@@ -116,6 +123,17 @@ class Pipeline:
             return True
         self._denied.add(track.number)
         return False
+
+    def clean(self) -> None:
+        """Overwrite what the networks' buffers, and readings that no passage took, still show of the last frames."""
+        self._wipe_voiceless()
+        self.detector.forget()
+        self.reader.forget()
+
+    def _wipe_voiceless(self) -> None:
+        for reading in self._voiceless:
+            wipe(reading.posteriors)
+        self._voiceless.clear()
 
     def fuse(self, track: Track) -> PlateRead | None:
         """What the passage of this track says so far."""

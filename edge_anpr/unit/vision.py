@@ -61,7 +61,6 @@ class Vision:
             self._decider.end(track, self._frame_ns)
 
     def _forget(self) -> None:
-        self._pipeline.detector.forget()
-        self._pipeline.reader.forget()
+        self._pipeline.clean()
         release()
         self._clean = True

@@ -64,9 +64,13 @@ class Passage:
         self._count = 0
         self.frames = 0
 
-    def add(self, reading: PlateReading) -> None:
-        """Take one frame's reading; its posteriors belong to the passage from now on."""
+    def add(self, *readings: PlateReading) -> None:
+        """Take one frame's reading, or several of it; their posteriors belong to the passage from now on."""
         self.frames += 1
+        for reading in readings:
+            self._take(reading)
+
+    def _take(self, reading: PlateReading) -> None:
         length = len(reading.posteriors)
         if not length:
             return
@@ -116,7 +120,7 @@ class Passage:
             country=layout.country if layout else None,
             layout=f"{layout.country} {layout.name}" if layout else None,
             frames=self.frames,
-            agree=sum(bool((voice.folded == folded).all()) for voice in choir.voices),
+            agree=min(sum(bool((voice.folded == folded).all()) for voice in choir.voices), self.frames),
         )
 
     def _choose(self) -> int | None:

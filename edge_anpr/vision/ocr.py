@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_anpr.datatypes import Gray, PlateDetection, PlateReading, Posteriors
 from edge_anpr.privacy.wipe import wipe
-from edge_anpr.vision.rectify import rectify, row_counts
+from edge_anpr.vision.rectify import MARGINS, rectify, row_counts
 from edge_anpr.vision.session import Network
 
 MOST_CROPS = 8
@@ -30,8 +30,8 @@ class Reader:
         self._blank = int(card.fields["blank"])
         self._crops: NDArray[np.uint8] = np.zeros((MOST_CROPS, 1, card.height, card.width), np.uint8)
 
-    def read(self, luma: Gray, detections: list[PlateDetection]) -> list[PlateReading]:
-        """One reading per detection, from the full picture (height, width)."""
+    def read(self, luma: Gray, detections: list[PlateDetection], margin: float = MARGINS[0]) -> list[PlateReading]:
+        """One reading per detection, from the full picture (height, width), cut with so much room around it."""
         # Where the shape allows one row and two, both are tried. Each row of characters is a crop by itself.
         work = [(index, rows) for index, detection in enumerate(detections) for rows in row_counts(detection)]
         best: dict[int, PlateReading] = {}
@@ -39,7 +39,7 @@ class Reader:
             batch, count = [], 0
             while work and count + work[0][1] <= MOST_CROPS:
                 index, rows = work.pop(0)
-                rectify(luma, detections[index].quad, self._crops[count : count + rows, 0])
+                rectify(luma, detections[index].quad, self._crops[count : count + rows, 0], margin)
                 batch.append((index, rows, count))
                 count += rows
             sharpness = [self._standardise(crop[0]) for crop in self._crops[:count]]

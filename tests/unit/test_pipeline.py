@@ -62,7 +62,10 @@ class Scripted:
     """Stands for detector and reader: a plate at one place that says what it is told, one text a frame."""
 
     def __init__(self, *texts: str, cut: frozenset[int] = frozenset()) -> None:
-        self._texts, self._cut, self._frame = texts, cut, -1
+        self._texts, self._cut, self._frame, self.forgotten = texts, cut, -1, 0
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
     def whole_view(self, width: int, height: int) -> View:
         return whole(width, height, 640, 384)
@@ -72,7 +75,7 @@ class Scripted:
         quad = np.array([[20, 20], [120, 20], [120, 42], [20, 42]], np.float32)
         return [PlateDetection(Box(20, 20, 100, 22), quad, 0.9, self._frame in self._cut)]
 
-    def read(self, luma: np.ndarray, detections: list[PlateDetection]) -> list[PlateReading]:
+    def read(self, luma: np.ndarray, detections: list[PlateDetection], margin: float) -> list[PlateReading]:
         text = self._texts[self._frame]
         posteriors = np.full((len(text), 36), 0.001, np.float32)
         posteriors[np.arange(len(text)), encode(text)] = 0.96
@@ -112,3 +115,15 @@ def test_a_letter_read_otherwise_or_lost_is_the_same_vehicle() -> None:
 def test_half_a_plate_at_the_border_has_no_voice() -> None:
     assert drive("DB01DB", "DB01DB", "DB01", "DB01", "DB01", cut=frozenset({2, 3, 4})) == ["DB01DB"]
     assert drive("DB01", "DB01", cut=frozenset({0, 1})) == [""]
+
+
+def test_readings_of_cut_plates_are_overwritten_with_the_next_frame_and_when_the_road_is_empty() -> None:
+    scripted = Scripted("DB01", "DB01", cut=frozenset({0, 1}))
+    pipeline = Pipeline(scripted, scripted)  # type: ignore[arg-type]
+    plane = np.zeros((60, 160), np.uint8)
+    first, second = (pipeline.see(Frame(index, index, plane, plane)).sightings[0].reading for index in range(2))
+    assert not first.posteriors.any()
+    assert second.posteriors.any()
+    pipeline.clean()
+    assert not second.posteriors.any()
+    assert scripted.forgotten == 2

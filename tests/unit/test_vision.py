@@ -15,10 +15,10 @@ from tests.conftest import until
 
 
 class Told(list[str]):
-    """Stands for pipeline, tracker, detector, reader and decider: writes down the whole conversation."""
+    """Stands for pipeline, tracker and decider: writes down the whole conversation."""
 
     def __init__(self) -> None:
-        self.tracker = self.detector = self.reader = self
+        self.tracker = self
         self.under_way: list[Track] = []
 
     def see(self, frame: Frame) -> Seen:
@@ -39,8 +39,8 @@ class Told(list[str]):
     def end(self, track: Track, now_ns: int) -> None:
         self.append(f"end {track.number}")
 
-    def forget(self) -> None:
-        self.append("forget")
+    def clean(self) -> None:
+        self.append("clean")
 
 
 def test_without_frames_passages_are_settled_and_buffers_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,11 +54,11 @@ def test_without_frames_passages_are_settled_and_buffers_overwritten(monkeypatch
     thread = threading.Thread(target=vision.run, args=(stop, lambda frame: told.append(f"recycle {frame.index}")))
     thread.start()
     try:
-        until(lambda: len(told) >= 8)
+        until(lambda: len(told) >= 6)
     finally:
         stop.set()
         thread.join(5)
-    assert told[:8] == ["forget", "forget", "see 7", "decide", "recycle 7", "end 1", "forget", "forget"]
+    assert told[:6] == ["clean", "see 7", "decide", "recycle 7", "end 1", "clean"]
 
 
 def test_when_the_recording_ends_the_last_passage_is_settled() -> None:
@@ -67,5 +67,5 @@ def test_when_the_recording_ends_the_last_passage_is_settled() -> None:
     box.put(Frame(7, 0, plane, plane))
     box.close()
     Vision(told, told, PassCounter(10**18), box, counters).run(threading.Event(), lambda _: None)  # type: ignore[arg-type]
-    assert list(told) == ["forget", "forget", "see 7", "decide", "end 1", "forget", "forget"]
+    assert list(told) == ["clean", "see 7", "decide", "end 1", "clean"]
     assert counters.state == "ended"

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from edge_anpr.datatypes import Box, PlateDetection
-from edge_anpr.vision.rectify import MARGIN, rectify, row_counts
+from edge_anpr.vision.rectify import MARGINS, rectify, row_counts
 
 
 def plate(quad: list[list[float]]) -> PlateDetection:
@@ -26,7 +26,7 @@ def test_a_tilted_plate_lies_flat_and_fills_the_crop_but_for_the_margin() -> Non
     out = flat_of(picture, quad)[0]
     assert out[8:24, 10:58].mean() == pytest.approx(200, abs=4)
     assert out[8:24, 70:118].mean() == pytest.approx(100, abs=4)
-    rim = round(128 * MARGIN / (1 + 2 * MARGIN))
+    rim = round(128 * MARGINS[0] / (1 + 2 * MARGINS[0]))
     assert out[:, : rim - 2].mean() < 20
     assert out[16, rim + 2] > 150
 
