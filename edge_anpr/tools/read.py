@@ -15,7 +15,7 @@ from edge_anpr.camera.opencv import SourceUnusable
 from edge_anpr.datatypes import Frame, PlateRead, Track, Unusable
 from edge_anpr.plates.syntax import decide
 from edge_anpr.plates.text import reveal
-from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, MAX_GAP_NS, Pipeline, Seen, Sighting, is_plate
+from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, MAX_GAP_NS, Material, Pipeline, Seen, Sighting, is_plate
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Network, shipped
@@ -78,7 +78,8 @@ class _Run:
     """One job on its way through a pipeline of its own."""
 
     def __init__(self, detector: Detector, reader: Reader, job: Job, emit: Emit, *, with_frames: bool) -> None:
-        self._pipeline = Pipeline(detector, reader, hurried=False)
+        material = Material.RECORDED if job.is_clip else Material.STILL
+        self._pipeline = Pipeline(detector, reader, material)
         self._job, self._emit, self._with_frames = job, emit, with_frames
         self._source = str(job.path)
 
@@ -106,13 +107,13 @@ class _Run:
         """Read one picture, each plate a passage of its own; False when it is none."""
         frame = still(self._job.path, 0)
         if frame is not None:
-            self._look(frame, is_still=True)
+            self._look(frame)
         self._end(self._pipeline.tracker.finish(), is_still=True)
         step(1)
         return frame is not None
 
-    def _look(self, frame: Frame, *, is_still: bool = False) -> None:
-        seen = self._pipeline.see(frame, still=is_still)
+    def _look(self, frame: Frame) -> None:
+        seen = self._pipeline.see(frame)
         self._end(seen.ended, is_still=False)
         if self._with_frames:
             self._emit(frame_line(self._source, frame, seen))

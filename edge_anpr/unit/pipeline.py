@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,16 @@ _EITHER = encode("0O1I")
 LEAST_HIT_CONFIDENCE = 0.5
 
 
+class Material(Enum):
+    """What frames come from, and so how long may be looked at one.
+
+    A live unit sees one part of the far road a frame, recordings are seen whole, and a still picture, which is all
+    there is, down to its own pixels and in several cuts.
+    """
+
+    LIVE, RECORDED, STILL = range(3)
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """One plate in one frame."""
@@ -62,36 +73,30 @@ class Seen:
 
 @dataclass(slots=True)
 class Pipeline:
-    """Detector, reader, tracker, and the readings of each passage that is under way.
-
-    ``hurried``: frames do not wait, so that each frame's far road is looked at in part (see ``vision.views``).
-    """
+    """Detector, reader, tracker, and the readings of each passage that is under way."""
 
     detector: Detector
     reader: Reader
-    hurried: bool = True
+    material: Material = Material.LIVE
     tracker: Tracker = field(default_factory=lambda: Tracker(MAX_GAP_NS))
     passages: dict[int, Passage] = field(default_factory=dict)
     gaze: Gaze = field(default_factory=Gaze)
     _denied: set[int] = field(default_factory=set)
     _voiceless: list[PlateReading] = field(default_factory=list)
 
-    def see(self, frame: Frame, *, still: bool = False) -> Seen:
-        """Take one frame. Ended tracks keep their passage until ``forget``, so that the caller can fuse and decide.
-
-        ``still``: a picture by itself, which is looked at down to its own pixels.
-        """
+    def see(self, frame: Frame) -> Seen:
+        """Take one frame. Ended tracks keep their passage until ``forget``, so that the caller can fuse and decide."""
         begin = time.perf_counter()
         self._wipe_voiceless()
         height, width = frame.luma.shape
-        far = parts(self.detector.whole_view(width, height), deep=still)
-        if self.hurried:
+        far = parts(self.detector.whole_view(width, height), deep=self.material is Material.STILL)
+        if self.material is Material.LIVE:
             far = self.gaze.choose(far, self.tracker.under_way)
         detections = self.detector.find(frame.lores, frame.luma, far)
         detected = time.perf_counter()
         tracks, ended = self.tracker.update(detections, frame.index, frame.captured_ns)
         reading = time.perf_counter()
-        margins = MARGINS if still else (MARGINS[frame.index % len(MARGINS)],)
+        margins = MARGINS if self.material is Material.STILL else (MARGINS[frame.index % len(MARGINS)],)
         cuts = [self.reader.read(frame.luma, detections, margin) for margin in margins] if detections else []
         read = time.perf_counter()
         sightings = []

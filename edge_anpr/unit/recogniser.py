@@ -32,7 +32,7 @@ from edge_anpr.unit.health import Counters
 from edge_anpr.unit.hit import Origin
 from edge_anpr.unit.journal import told
 from edge_anpr.unit.outbox import Outbox, OutboxFull
-from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Pipeline
+from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Material, Pipeline
 from edge_anpr.unit.vision import Vision
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
@@ -76,7 +76,12 @@ def run(config: Config) -> int:
     boot_id = secrets.token_hex(8)
     counters, box = Counters(), LatestFrame()
     passes = PassCounter(config.privacy.epoch_minutes * 60_000_000_000)
-    pipeline = Pipeline(Detector(networks["detector"], DETECTION_THRESHOLD), Reader(networks["ocr"]))
+    stills = isinstance(config.camera, FolderCamera)
+    pipeline = Pipeline(
+        Detector(networks["detector"], DETECTION_THRESHOLD),
+        Reader(networks["ocr"]),
+        Material.STILL if stills else Material.LIVE,
+    )
     decider = Decider(
         pipeline,
         matcher,
@@ -89,7 +94,7 @@ def run(config: Config) -> int:
         watchlist=watchlist,
         append=outbox.append,
         with_evidence=config.delivery.evidence,
-        stills=isinstance(config.camera, FolderCamera),
+        stills=stills,
         utc_of=utc_of if _paced(config) else lambda _: datetime.now(UTC),
     )  # fmt: skip
     telling = _Telling(outbox)
