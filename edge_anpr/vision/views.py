@@ -52,10 +52,11 @@ def whole(width: int, height: int, columns: int, rows: int) -> View:
 def parts(first: View, *, deep: bool = False) -> list[View]:
     """The parts of the picture that are looked at larger than in ``first``; none where there is no more to see.
 
-    ``deep``: down to the picture's own pixels, for stills.
+    ``deep``, for stills: down to the picture's own pixels, and beyond them, for an enlarged small plate is found more
+    often (of drawn ones 20 to 32 px wide 33 of 48 instead of 18).
     """
     found = []
-    if first.scale * WORTH_IT <= 1:
+    if deep or first.scale * WORTH_IT <= 1:
         found += _cut(first, min(first.scale * MAGNIFIED, WORTH_IT))
     if deep and first.scale * DEEP_WORTH_IT <= 1:
         found += _cut(first, min(first.scale * DEEP, 1.0))

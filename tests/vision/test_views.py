@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_anpr.datatypes import Box, PlateDetection, Track
-from edge_anpr.vision.views import DEEP_WORTH_IT, OVERLAP_PX, Gaze, View, parts, whole
+from edge_anpr.vision.views import DEEP_WORTH_IT, OVERLAP_PX, WORTH_IT, Gaze, View, parts, whole
 
 
 def views(width: int, height: int, *, deep: bool = False) -> list[View]:
@@ -13,7 +13,11 @@ def views(width: int, height: int, *, deep: bool = False) -> list[View]:
 
 @pytest.mark.parametrize(("width", "height"), [(640, 384), (640, 480), (320, 240), (720, 480)])
 def test_a_small_picture_is_looked_at_once(width: int, height: int) -> None:
-    assert views(width, height, deep=True) == []
+    assert views(width, height) == []
+
+
+def test_a_small_still_is_enlarged() -> None:
+    assert {view.scale for view in views(640, 480, deep=True)} == {WORTH_IT}
 
 
 def test_a_road_in_full_hd_is_looked_at_twice_as_large_in_four_parts() -> None:
