@@ -234,10 +234,11 @@ def degrade(img: U8, rng: np.random.Generator, cap_px: float, quality: tuple[int
             break
     out = bloom(out, rng, cap_px) if rng.random() < 0.05 else exposure(out, rng)
     room = cap_px / 16  # a stroke is about cap/7 wide: blur of a third of it and more costs characters
-    if pick[4] < 0.2:
-        out = motion(out, rng, float(rng.uniform(1.2, 1.5 + 4.0 * room)))
+    # A far plate is smeared as seldom as it is small: what moves one pixel near moves a fraction of one there.
+    if pick[4] < 0.2 * min(1.0, 1.4 * room):
+        out = motion(out, rng, float(rng.uniform(1.2, 1.3 + 4.0 * room)))
     sigma = float(rng.uniform(0.2, 0.35 + 0.4 * min(1.0, room)))
-    if pick[5] < 0.35:
+    if pick[5] < 0.35 * min(1.0, 1.4 * room):
         sigma += float(rng.uniform(0, 1.1)) * room
     out = defocus(out, sigma)
     if pick[6] < 0.85:
