@@ -18,18 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import detector_measure
 import numpy as np
-from detector_export import onnx_infer
 from recogniser import Recogniser
 from splits import FloatArray, Gray, Photo, recall_search, training_photos
 from tqdm import tqdm
 
+from edge_anpr.datatypes import Box
 from edge_anpr.plates.syntax import fitting
 from edge_anpr.plates.text import encode
+from edge_anpr.vision.detect import Detector
+from edge_anpr.vision.session import Network
+from edge_anpr.vision.views import parts
 
 MARGINS = (0.02, 0.09)
-LEAST_WIDTH_PX, LEAST_SCORE = 40.0, 0.88
+LEAST_WIDTH_PX, LEAST_FOUND, LEAST_SCORE = 40.0, 0.2, 0.88
 #: A plate that is less than this times as wide as high may have two rows, which are read one by one.
 TWO_ROWS = 2.3
 
@@ -74,15 +76,16 @@ def plausible(text: str) -> bool:
     )
 
 
-def label(photo: Photo, detect: detector_measure.Infer, recogniser: Recogniser) -> list[dict[str, Any]]:
+def label(photo: Photo, detector: Detector, recogniser: Recogniser) -> list[dict[str, Any]]:
     """Read each labelled plate of a photo; empty where nothing is sure."""
-    found = detector_measure.detect(detect, photo.gray, 0.2, 576, 960)
-    overlap = detector_measure.iou(photo.boxes, found.boxes)
+    high, wide = photo.gray.shape
+    found = detector.find(photo.gray, photo.gray, parts(detector.whole_view(wide, high), deep=True))
     kept: list[dict[str, Any]] = []
-    for index, box in enumerate(photo.boxes):
-        if box[2] - box[0] < LEAST_WIDTH_PX or not overlap.shape[1] or overlap[index].max() < 0.6:
+    for box in map(_box, photo.boxes):
+        best = max(found, key=lambda plate: plate.box.overlap(box), default=None)
+        if box.width < LEAST_WIDTH_PX or best is None or best.box.overlap(box) < 0.6:
             continue
-        quad = found.quads[overlap[index].argmax()]
+        quad = best.quad
         wide, high = np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])
         ways = [[quad]] if wide > TWO_ROWS * high else [[quad], rows_of(quad)]
         for rows in ways:
@@ -108,13 +111,18 @@ def nothing(photo: Photo, recogniser: Recogniser, rng: np.random.Generator) -> l
         places.append(np.array([*spot, spot[0] + across, spot[1] + across / float(rng.uniform(3.5, 5))], np.float32))
     kept: list[dict[str, Any]] = []
     for box in places:
-        if detector_measure.iou(box[None], np.concatenate([photo.boxes, photo.ignore])).max(initial=0.0) > 0.02:
+        if any(_box(box).overlap(_box(other)) > 0.02 for other in (*photo.boxes, *photo.ignore)):
             continue
         quad = np.array([[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]], np.float32)
         text, score = recogniser.read(flat(photo.gray, quad, MARGINS[0]))
         if len(text) < 2 or score < 0.5:
             kept.append({"photo": f"{photo.source}/{photo.name}", "quad": quad.round(1).tolist(), "text": "", "of": 1})
     return kept
+
+
+def _box(edges: FloatArray) -> Box:
+    x1, y1, x2, y2 = (float(value) for value in edges)
+    return Box(x1, y1, x2 - x1, y2 - y1)
 
 
 def load_labels(path: Path, photos: list[Photo]) -> list[Labelled]:
@@ -137,14 +145,15 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     rng = np.random.default_rng(3)
-    detect, recogniser = onnx_infer(here.parent / "detector.onnx"), Recogniser()
+    detector = Detector(Network(here.parent / "detector.onnx", "detector", "quad-s8"), LEAST_FOUND)
+    recogniser = Recogniser()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     with args.out.open("w") as out:
         photos = training_photos(args.data)
         recall_search(photos, args.places)
         for photo in tqdm(photos, desc="label", mininterval=5):
-            for row in label(photo, detect, recogniser) + nothing(photo, recogniser, rng):
+            for row in label(photo, detector, recogniser) + nothing(photo, recogniser, rng):
                 out.write(json.dumps(row) + "\n")
                 count += 1
     print(f"{count} rows of real plates in {args.out}")

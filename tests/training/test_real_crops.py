@@ -8,12 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-pytest.importorskip("torch", reason="the labeller looks with the detector's measuring code, which needs torch")
-
 from labeller import Labelled, flat, label, load_labels, nothing, plausible, rows_of
 from real_crops import RealCrops
 from splits import Photo, shrink
+
+from edge_anpr.datatypes import Box, PlateDetection
+from edge_anpr.vision.views import View, whole
 
 QUAD = np.array([[60, 80], [250, 40], [255, 85], [65, 125]], np.float32)
 
@@ -38,23 +38,18 @@ class Says:
         return self._answers.pop(0)
 
 
-def sees(quad: np.ndarray) -> object:
-    """A detector whose every cell says this quad, in pixels of a 320 × 200 photo fitted into 960 × 576."""
+class Sees:
+    """A detector that finds one plate, with these corners."""
 
-    def infer(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        height, width = (side // 8 for side in image.shape)
-        score = np.zeros((1, height, width), np.float32)
-        place = quad * 2.88
-        row, column = (int(v) for v in place.mean(0)[::-1] // 8)
-        score[0, row, column] = 0.9
-        centre = (np.array([column, row]) + 0.5) * 8
-        edges = np.concatenate([centre - place.min(0), place.max(0) - centre])
-        box = np.tile(np.log(edges / 8)[:, None, None], (1, height, width)).astype(np.float32)
-        away = ((place - centre) / 8).reshape(-1)
-        corners = np.sign(away) * np.log1p(np.abs(away))
-        return score, box, np.tile(corners[:, None, None], (1, height, width)).astype(np.float32)
+    def __init__(self, quad: np.ndarray) -> None:
+        low, high = quad.min(0), quad.max(0)
+        self._plate = PlateDetection(Box(*map(float, (*low, *(high - low)))), quad, 0.9)
 
-    return infer
+    def whole_view(self, width: int, height: int) -> View:
+        return whole(width, height, 640, 384)
+
+    def find(self, _lores: np.ndarray, _luma: np.ndarray, _parts: list[View]) -> list[PlateDetection]:
+        return [self._plate]
 
 
 def photo(gray: np.ndarray) -> Photo:
@@ -64,7 +59,7 @@ def photo(gray: np.ndarray) -> Photo:
 
 def test_both_cuts_must_say_the_same_and_surely(picture: np.ndarray) -> None:
     def texts(*answers: tuple[str, float]) -> list[str]:
-        return [row["text"] for row in label(photo(picture), sees(QUAD), Says(*answers))]  # type: ignore[arg-type]
+        return [row["text"] for row in label(photo(picture), Sees(QUAD), Says(*answers))]  # type: ignore[arg-type]
 
     assert texts(("DB37DB", 0.95), ("DB37DB", 0.93)) == ["DB37DB"]
     assert texts(("DB37DB", 0.95), ("DB37D8", 0.95)) == []
