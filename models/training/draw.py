@@ -28,7 +28,7 @@ def draw_figures(figures: Figures, folder: Path) -> None:
             axes.set(ylim=(0, 1.05), xscale="log", xlabel="px", ylabel="share")
             axes.set_xticks(xs, [f"{x:g}" for x in xs], fontsize=7)
             axes.minorticks_off()
-        axes.set_title(name, fontsize=9)
+        axes.set_title(name, fontsize=8)
         axes.grid(alpha=0.3)
         plot.savefig(folder / (re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") + ".png"), dpi=110)
         plt.close(plot)

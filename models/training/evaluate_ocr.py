@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from faces import font_faces
 from figures import Figures, calibration_error, fold
 from ocr_io import CROP_H, CROP_W, Gray
 from plates import PlateRenderer
@@ -145,6 +146,7 @@ def rendered(reader: Reader, figures: Figures) -> None:
             exact, alike, of = exact + (said == text), alike + (fold(said) == fold(text)), of + 1
             if fold(said) != fold(text):
                 figures.failures.append((crop, text, said))
+    figures.numbers["rendered rows: font faces at hand, beside those drawn"] = len(font_faces())
     figures.counts += [("rendered rows, hard: exact", exact, of), ("rendered rows, hard: folded", alike, of)]
 
 
