@@ -220,5 +220,6 @@ def training_facts(facts: dict[str, Any]) -> dict[str, Any]:
     return {
         "samples": facts["seen"] + before.get("samples", 0),
         "minutes": round(facts["seconds"] / 60 + before.get("minutes", 0.0), 1),
+        "machine": "one of two shared x86 cores; the other trained the other model",
         "last_run": {"samples": facts["seen"], "minutes": round(facts["seconds"] / 60, 1)},
     }
