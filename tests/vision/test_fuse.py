@@ -31,7 +31,8 @@ def test_a_cut_reading_does_not_change_the_length() -> None:
 
 
 def test_a_sharp_near_frame_outweighs_far_ones() -> None:
-    assert fused(reading("DB01D8", 0.6, 0.2), reading("DB01D8", 0.6, 0.2), reading("DB01DB", 0.97, 1.0))[0] == "DB01DB"
+    far = [reading("DB01D8", 0.6, 0.2) for _ in range(3)]
+    assert fused(*far, reading("DB01DB", 0.97, 1.0))[0] == "DB01DB"
 
 
 def test_a_character_that_the_edge_cost_most_frames_is_resolved_by_those_that_saw_it() -> None:
@@ -42,7 +43,7 @@ def test_a_character_that_the_edge_cost_most_frames_is_resolved_by_those_that_sa
 def test_a_doubtful_mark_at_the_edge_is_no_character() -> None:
     doubtful = reading("1DB01DB", 0.95)
     doubtful.posteriors[0] = reading("1", 0.4).posteriors[0]
-    assert fused(doubtful, doubtful, reading("DB01DB"), reading("DB01DB"))[0] == "DB01DB"
+    assert fused(doubtful, doubtful, doubtful, reading("DB01DB"), reading("DB01DB"))[0] == "DB01DB"
 
 
 def test_a_reading_with_a_character_less_speaks_for_the_others() -> None:
