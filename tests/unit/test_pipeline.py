@@ -26,11 +26,11 @@ def passage(
         ("DB37DB", 0.4, False),
         ("K4X4J4", 0.5, False),  # letters and digits in no country's order: a personal plate, or lettering
         ("K4X4J4", 0.7, True),
-        ("TAXIBUS", 0.7, False),  # a word, and a telephone number
-        ("0201234567", 0.7, False),
+        ("TAXIBUS", 0.68, False),  # a word, and a telephone number
+        ("0201234567", 0.68, False),
         ("TAXIBUS", 0.9, True),
-        ("TAXI01", 0.7, False),  # a word with an O and an I in it
-        ("DB3D", 0.6, False),  # short texts fit some layout by chance
+        ("TAXI01", 0.68, False),  # a word with an O and an I in it
+        ("DB3D", 0.55, False),  # short texts fit some layout by chance
         ("DB3D", 0.7, True),
     ],
 )
