@@ -21,11 +21,11 @@ import cv2
 import numpy as np
 from recogniser import Recogniser
 from splits import FloatArray, Gray, Photo, recall_search, training_photos
-from tqdm import tqdm
 
 from edge_anpr.datatypes import Box
 from edge_anpr.plates.syntax import fitting
 from edge_anpr.plates.text import encode
+from edge_anpr.tools.terminal import progress
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.session import Network
 from edge_anpr.vision.views import parts
@@ -152,10 +152,12 @@ def main() -> None:
     with args.out.open("w") as out:
         photos = training_photos(args.data)
         recall_search(photos, args.places)
-        for photo in tqdm(photos, desc="label", mininterval=5):
-            for row in label(photo, detector, recogniser) + nothing(photo, recogniser, rng):
-                out.write(json.dumps(row) + "\n")
-                count += 1
+        with progress(len(photos), "label") as step:
+            for photo in photos:
+                for row in label(photo, detector, recogniser) + nothing(photo, recogniser, rng):
+                    out.write(json.dumps(row) + "\n")
+                    count += 1
+                step(1)
     print(f"{count} rows of real plates in {args.out}")
 
 
