@@ -28,8 +28,10 @@ LEAST_AGREE = 2
 # confidences. Lettering, badges and phone numbers are found and read as surely as plates, but they are seldom written
 # like one. Counted on half of the training photos, one reading each, other things without the dashcam set, where one
 # plate in three has no label: of what fits a layout 552 of 578 plates pass, and 3 other things; of other texts with
-# letters and digits 74 of 113, and 1; of words and bare numbers 84 of 111, and 1.
-LEAST_EVIDENCE_LAYOUT, LEAST_EVIDENCE_MIXED, LEAST_EVIDENCE_WORD = 0.45, 0.57, 0.70
+# letters and digits 74 of 113, and 1. Words and bare numbers are on every shop, and hardly on a plate in Europe.
+LEAST_EVIDENCE_LAYOUT, LEAST_EVIDENCE_MIXED, LEAST_EVIDENCE_WORD = 0.45, 0.57, 0.85
+# Where all that parts a text from a word is an O or an I that may be a 0 or a 1, and it fits a layout so.
+LEAST_EVIDENCE_EITHER = 0.70
 # Four or five characters fit a layout by chance.
 SHORT = 5
 # A character less sure than this is a guess, and the rest does not make up for it.
@@ -164,9 +166,9 @@ def is_plate(read: PlateRead, track: Track, *, still: bool = False) -> bool:
 
 
 def _asked(classes: NDArray[np.uint8]) -> float:
-    # O and I may be read as 0 and 1: a word does not become a plate by that.
+    fits = len(classes) > SHORT and bool(fitting(classes))
     clear = classes[~np.isin(classes, _EITHER)]
     digits = int((clear < 10).sum())
     if not 0 < digits < len(clear):
-        return LEAST_EVIDENCE_WORD
-    return LEAST_EVIDENCE_LAYOUT if len(classes) > SHORT and fitting(classes) else LEAST_EVIDENCE_MIXED
+        return LEAST_EVIDENCE_EITHER if fits else LEAST_EVIDENCE_WORD
+    return LEAST_EVIDENCE_LAYOUT if fits else LEAST_EVIDENCE_MIXED

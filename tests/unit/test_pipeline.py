@@ -26,10 +26,12 @@ def passage(
         ("DB37DB", 0.4, False),
         ("K4X4J4", 0.5, False),  # letters and digits in no country's order: a personal plate, or lettering
         ("K4X4J4", 0.7, True),
-        ("TAXIBUS", 0.68, False),  # a word, and a telephone number
-        ("0201234567", 0.68, False),
+        ("TAXIBUS", 0.85, False),  # a word, and a telephone number
+        ("0201234567", 0.85, False),
         ("TAXIBUS", 0.9, True),
-        ("TAXI01", 0.68, False),  # a word with an O and an I in it
+        ("TAXI01", 0.68, False),  # a word with an O and an I in it, or a German plate
+        ("DB01DB", 0.65, False),  # no digit but 0 and 1, which may be letters
+        ("DB01DB", 0.75, True),
         ("DB3D", 0.55, False),  # short texts fit some layout by chance
         ("DB3D", 0.7, True),
     ],
