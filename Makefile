@@ -33,7 +33,7 @@ evaluate: $(VENV)/.evaluate ## measure the models on labelled material: make eva
 	@$(BIN)/python models/training/evaluate.py '$(DATA)' --out models/training/runs/evaluation $(ARGS)
 
 # The detector comes first: it shows the labeller where the real plates are that the OCR learns from.
-train: $(VENV)/.train ## train both models, or go on with a run (six hours on two cores): make train DATA=folder
+train: $(VENV)/.train ## train both models, or go on with a run (four hours on one core): make train DATA=folder
 	models/training/fonts.sh
 	cd models/training && ../../$(BIN)/python detector_train.py --data '$(abspath $(DATA))' $(ARGS)
 	cd models/training && ../../$(BIN)/python detector_export.py --data '$(abspath $(DATA))' --checkpoint runs/detector/checkpoint.safetensors
