@@ -36,7 +36,7 @@ class _Input:
 class Detector:
     """Finds plates in a frame; quads and boxes come back in pixels of the full picture.
 
-    Input buffers are made once for each size; ``forget`` overwrites what the last picture left.
+    Input buffers are made once for pictures of one size; ``forget`` overwrites what the last one left.
     """
 
     def __init__(self, network: Network, threshold: float) -> None:
@@ -50,6 +50,9 @@ class Detector:
     def whole_view(self, width: int, height: int) -> View:
         """The view of a whole picture of this size."""
         if self._whole is None or (self._whole.width, self._whole.height) != (width, height):
+            # Pictures of another size have parts of another size: inputs are kept for those of one.
+            wipe(*(held.array for held in self._inputs.values()))
+            self._inputs.clear()
             card = self._network.card
             self._whole = whole(width, height, card.width, card.height)
             self._input(self._whole)

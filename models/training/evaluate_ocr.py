@@ -73,12 +73,12 @@ def _corrected(text: str, places: list[tuple[int, str]]) -> str:
     return "".join(characters)
 
 
-def read_crop(reader: Reader, gray: Gray, rows: int) -> tuple[str, Confidences, float]:
-    """Text, the characters' confidences and the plate's probability, as the unit would say them of one frame."""
+def read_crop(reader: Reader, gray: Gray, rows: int) -> tuple[str, Confidences]:
+    """Text and the characters' confidences, as the unit would say them of one frame."""
     whole = np.empty((rows, CROP_H, CROP_W), np.uint8)
     scale_rows(gray, whole)
     classes, sure, _ = decide(reader.read_rows(list(whole)).posteriors)
-    return reveal(classes), sure, float(sure.prod()) if len(sure) else 0.0
+    return reveal(classes), sure
 
 
 def crops(folder: Path, reader: Reader, figures: Figures) -> None:
@@ -87,7 +87,7 @@ def crops(folder: Path, reader: Reader, figures: Figures) -> None:
     pairs: Counter[str] = Counter()
     found = load_crops(folder)
     for crop in found:
-        text, _, _ = read_crop(reader, crop.gray, crop.rows)
+        text, _ = read_crop(reader, crop.gray, crop.rows)
         for kind, good in (("exact", crop.is_right(text)), ("folded", crop.is_alike(text))):
             tally[f"{ROWS[crop.rows]}, {kind}"][0] += good
             tally[f"{ROWS[crop.rows]}, {kind}"][1] += 1
@@ -162,7 +162,7 @@ def calibration(folder: Path, reader: Reader, figures: Figures) -> None:
     sets = {"rendered rows": samples}
     if folder.is_dir():
         real = load_crops(folder)
-        sets["eu_crops"] = [(*read_crop(reader, crop.gray, crop.rows)[:2], crop.texts) for crop in real]
+        sets["eu_crops"] = [(*read_crop(reader, crop.gray, crop.rows), crop.texts) for crop in real]
     for name, items in sets.items():
         sure: list[float] = []
         right: list[bool] = []

@@ -3,7 +3,8 @@ import pytest
 
 from edge_anpr.datatypes import Box, Frame, PlateDetection, PlateRead, PlateReading, Track
 from edge_anpr.plates.text import encode, reveal
-from edge_anpr.unit.pipeline import Pipeline, is_plate
+from edge_anpr.unit.pipeline import Material, Pipeline, is_plate
+from edge_anpr.vision.rectify import MARGINS
 from edge_anpr.vision.views import View, whole
 
 
@@ -65,6 +66,8 @@ class Scripted:
 
     def __init__(self, *texts: str, cut: frozenset[int] = frozenset()) -> None:
         self._texts, self._cut, self._frame, self.forgotten = texts, cut, -1, 0
+        self.looked_at: list[int] = []
+        self.margins: list[float] = []
 
     def forget(self) -> None:
         self.forgotten += 1
@@ -74,10 +77,12 @@ class Scripted:
 
     def find(self, lores: np.ndarray, luma: np.ndarray, far: list[View]) -> list[PlateDetection]:
         self._frame += 1
+        self.looked_at.append(len(far))
         quad = np.array([[20, 20], [120, 20], [120, 42], [20, 42]], np.float32)
         return [PlateDetection(Box(20, 20, 100, 22), quad, 0.9, self._frame in self._cut)]
 
     def read(self, luma: np.ndarray, detections: list[PlateDetection], margin: float) -> list[PlateReading]:
+        self.margins.append(margin)
         text = self._texts[self._frame]
         posteriors = np.full((len(text), 36), 0.001, np.float32)
         posteriors[np.arange(len(text)), encode(text)] = 0.96
@@ -129,3 +134,20 @@ def test_readings_of_cut_plates_are_overwritten_with_the_next_frame_and_when_the
     pipeline.clean()
     assert not second.posteriors.any()
     assert scripted.forgotten == 2
+
+
+@pytest.mark.parametrize(
+    ("material", "looks", "cuts"),
+    [(Material.LIVE, [1, 1, 1], 3), (Material.RECORDED, [4, 4, 4], 3), (Material.STILL, [13, 13, 13], 9)],
+)
+def test_a_live_unit_looks_at_one_part_a_frame_and_a_still_is_seen_to_its_pixels(
+    material: Material, looks: list[int], cuts: int
+) -> None:
+    scripted = Scripted("DB37DB", "DB37DB", "DB37DB")
+    pipeline = Pipeline(scripted, scripted, material)  # type: ignore[arg-type]
+    plane = np.zeros((1080, 1920), np.uint8)
+    for index in range(3):
+        pipeline.see(Frame(index, index * 80_000_000, plane, plane))
+    assert scripted.looked_at == looks
+    assert len(scripted.margins) == cuts
+    assert set(scripted.margins) == set(MARGINS)

@@ -4,7 +4,7 @@ import pytest
 from edge_anpr.datatypes import PlateDetection
 from edge_anpr.vision.detect import Detector, decode
 from edge_anpr.vision.session import Card
-from edge_anpr.vision.views import View
+from edge_anpr.vision.views import View, parts
 
 STRIDE = 8
 
@@ -131,3 +131,15 @@ def test_forgetting_overwrites_every_input_and_runs_an_empty_pass_through_each()
     detector.forget()
     assert sorted(network.sizes) == [(640, 384), (704, 416)]
     assert not any(held.array.any() for held in detector._inputs.values())
+
+
+def test_pictures_of_many_sizes_leave_inputs_for_the_last_one_only() -> None:
+    network = Scripted()
+    detector = Detector(network, 0.3)  # type: ignore[arg-type]
+    arrays = []
+    for width, height in ((1280, 768), (1920, 1080), (640, 480)):
+        picture = np.full((height, width), 200, np.uint8)
+        detector.find(picture, picture, parts(detector.whole_view(width, height), deep=True))
+        arrays += [held.array for held in detector._inputs.values()]
+    assert len(detector._inputs) == 2
+    assert sum(bool(array.any()) for array in arrays) == 2
