@@ -243,7 +243,8 @@ def degrade(img: U8, rng: np.random.Generator, cap_px: float, quality: tuple[int
     out = defocus(out, sigma)
     if pick[6] < 0.85:
         # bounded by what contrast is left: a crop that nobody can read teaches guessing
-        out = noise(out, rng, min(float(rng.random()) ** 2 * 16, 0.45 * float(out.std())))
+        most = 16 * min(1.0, 0.4 + 0.8 * room)
+        out = noise(out, rng, min(float(rng.random()) ** 2 * most, 0.45 * float(out.std())))
     if pick[7] < 0.35:
         out = halo(out, rng, float(rng.uniform(0.3, 1.6)))
     final = np.clip(out, 0, 255).astype(np.uint8)

@@ -44,7 +44,10 @@ class RealCrops:
         wide = float(np.linalg.norm(quad[1] - quad[0]) + np.linalg.norm(quad[2] - quad[3])) / 2
         high = float(np.linalg.norm(quad[3] - quad[0]) + np.linalg.norm(quad[2] - quad[1])) / 2
         seen = min(wide, 200.0)
-        if rng.random() < 0.5:
+        pick = float(rng.random())
+        if pick < 0.4:
+            seen = min(wide, float(rng.uniform(LEAST_PX, 64)))
+        elif pick < 0.7:
             seen = max(min(LEAST_PX, wide), seen * float(rng.uniform(0.35, 1.0)))
         size = np.array([max(12, round(seen)), max(6, round(high * seen / wide))])
         margin = float(rng.random()) ** 1.4 * 0.16
