@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import click
 
 import edge_anpr
+from edge_anpr.cli_watchlist import watchlist
 from edge_anpr.datatypes import Unusable
 
 # numpy and OpenCV each bring an OpenBLAS that starts a thread per core; nothing here multiplies large matrices.
@@ -55,6 +56,9 @@ def main() -> None:
     Your unit:   edge-anpr check -c unit.yaml && edge-anpr run -c unit.yaml
     Your clips:  edge-anpr read clip.mp4 pictures/ --no-frames
     """  # noqa: D301 - click wants a real backspace before lines that it is to keep
+
+
+main.add_command(watchlist)
 
 
 @main.command()

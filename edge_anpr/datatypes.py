@@ -7,7 +7,6 @@ only points at them, and its ``repr`` tells shapes, never content.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 
 import numpy as np
@@ -164,13 +163,16 @@ class MatchClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A read that meets an entry of the list. ``listed`` is the plate of the list, in clear: a hit is its purpose."""
+    """A read that meets an entry of the list. ``listed`` is the plate of the list, in clear: a hit is its purpose.
+
+    ``expires_ns``: when the entry ends, by the monotonic clock.
+    """
 
     match_class: MatchClass
     listed: str = field(repr=False)
     entry: int
     reason: str
-    expires: datetime
+    expires_ns: int
 
 
 class Phase(StrEnum):

@@ -236,7 +236,7 @@ def unit_yaml(tmp_path: Path) -> Callable[..., Path]:
         path.write_text(
             "unit: {org: town, site: bridge, id: pole-07}\n"
             "camera: {source: folder, path: pictures}\n"
-            "watchlist: {path: list.json}\n"
+            "watchlist: {path: list.json, allow_unsigned: true}\n"
             "delivery: {outbox: outbox.db}\n"
             f"mqtt:\n  keepalive_s: 10\n{mqtt}{extra}"
             f"health: {{interval_s: {health_s}}}\n",

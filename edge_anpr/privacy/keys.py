@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -47,12 +48,12 @@ def read(path: Path, use: Use, *, secret: bool) -> Key:
             mode = os.fstat(file.fileno()).st_mode
     except OSError as error:
         raise KeyUnusable(f"{path}: cannot be read: {error.strerror}; it should hold {wanted}") from error
-    if secret and mode & 0o007:
-        raise KeyUnusable(f"{path}: a secret key that every user of this machine may read; chmod 600 it")
     words = line.split(None, 3)
     half = "secret" if secret else "public"
     if len(line) > MAX_FILE_BYTES or len(words) < 3 or words[:2] != [f"anpr-{half}".encode(), use.encode()]:
         raise KeyUnusable(f"{path}: holds no {wanted.removeprefix('a ')} (one line: anpr-{half} {use} BASE64)")
+    if secret and mode & 0o007:
+        raise KeyUnusable(f"{path}: a secret key that every user of this machine may read; chmod 600 it")
     try:
         raw = binascii.a2b_base64(words[2], strict_mode=True)
     except binascii.Error:
@@ -63,8 +64,14 @@ def read(path: Path, use: Use, *, secret: bool) -> Key:
     return Key(use, secret, raw, comment)
 
 
+def trusted(paths: Iterable[Path]) -> dict[str, bytes]:
+    """The public signing keys in these files, by key id. Raises KeyUnusable."""
+    found = [read(path, "ed25519", secret=False).raw for path in paths]
+    return {key_id(public): public for public in found}
+
+
 def write(path: Path, key: Key) -> None:
-    """Write a key to a new file, a secret one for its owner alone. Raises KeyUnusable when the file is there already."""
+    """Write a key to a new file, a secret one for its owner alone. Raises KeyUnusable when it is there already."""
     line = f"anpr-{'secret' if key.secret else 'public'} {key.use} {base64.b64encode(key.raw).decode()} {key.comment}"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if key.secret else 0o644)

@@ -66,6 +66,14 @@ def kind_of(raw: bytes) -> str | None:
     return kind
 
 
+def unverified(raw: bytes, kind: str) -> bytes:
+    """What is in an envelope of this kind, whoever signed it: for people to look at. Raises EnvelopeRefused."""
+    found, payload, _ = _parts(raw)
+    if found != kind:
+        raise EnvelopeRefused("is signed for another purpose")
+    return payload
+
+
 def verify(raw: bytes, kind: str, trusted: Mapping[str, bytes]) -> Opened:
     """Open an envelope of this kind, signed by one of the ``trusted`` public keys (by key id). Raises EnvelopeRefused.
 

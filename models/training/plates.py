@@ -21,7 +21,6 @@ from layouts import STYLES, Style
 from ocr_io import CROP_H, CROP_W
 from sprites import Sprites, accented, shade_of
 
-
 #: Of the crops to learn from so many are drawn 34 to 64 px wide, beside those that happen to be.
 SMALL_SHARE = 0.35
 
