@@ -137,21 +137,17 @@ sys.stdin.readline()
 
 def test_no_plate_of_the_list_is_in_the_memory_of_the_unit(tmp_path: Path) -> None:
     plates = [f"QZ{number}CE" for number in range(100, 400)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", ARMED, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdin
-    assert process.stdout
-    try:
+    command = [sys.executable, "-c", ARMED, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
         asked = read_request(process.stdout.readline())
         listed = signed(*plates)
         process.stdin.write(answer(asked, listed, 3, SECRET, NOW).hex().encode() + b"\n")
         process.stdin.flush()
         assert process.stdout.readline() == b"armed\n"
         memory = _memory(process.pid)
-    finally:
         process.kill()
-        process.wait()
     in_base64 = json.loads(listed)["payload"]
     assert b"from the centre" in memory  # the scan reads the heap
     assert [plate for plate in plates if plate.encode() in memory] == []
