@@ -7,7 +7,6 @@ only points at them, and its ``repr`` tells shapes, never content.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 
 import numpy as np
@@ -156,21 +155,29 @@ class PlateRead:
 
 
 class MatchClass(StrEnum):
-    """How a read met a listed plate: the same characters, or look-alikes of them (named pairs, valid layout)."""
+    """How a read met a listed plate, the surest first.
+
+    The same characters; look-alikes of them (named pairs, valid layout); another text that the picture speaks for.
+    """
 
     EXACT = "exact"
     CONFUSABLE = "confusable"
+    NEAR = "near"
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A read that meets an entry of the list. ``listed`` is the plate of the list, in clear: a hit is its purpose."""
+    """A read that meets an entry of the list. ``listed`` is the plate of the list, in clear: a hit is its purpose.
+
+    ``probability``: that the listed plate was really there. ``expires_ns``: the entry's end, by the monotonic clock.
+    """
 
     match_class: MatchClass
     listed: str = field(repr=False)
     entry: int
     reason: str
-    expires: datetime
+    probability: float
+    expires_ns: int
 
 
 class Phase(StrEnum):

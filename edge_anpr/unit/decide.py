@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from edge_anpr.datatypes import Frame, Match, Phase, PlateDetection, PlateRead, Track
 from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.unit import hit as hits
-from edge_anpr.unit.clock import quality
+from edge_anpr.unit.clock import quality, utc_of
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.outbox import OutboxFull
 from edge_anpr.unit.pipeline import LEAST_HIT_CONFIDENCE, Pipeline, Seen, is_plate
@@ -106,10 +107,10 @@ class Decider:
             hit.evidence, hit.best_width_px = hits.evidence(frame, detection), detection.width_px
 
     def _match(self, read: PlateRead) -> Match | None:
-        return self._matcher.match(read, datetime.now(UTC)) if read.confidence >= LEAST_HIT_CONFIDENCE else None
+        return self._matcher.match(read, time.monotonic_ns()) if read.confidence >= LEAST_HIT_CONFIDENCE else None
 
     def _new_hit(self, match: Match, captured_ns: int) -> hits.OpenHit:
-        return hits.OpenHit(secrets.token_hex(16), match, self._utc_of(captured_ns))
+        return hits.OpenHit(secrets.token_hex(16), match, self._utc_of(captured_ns), utc_of(match.expires_ns))
 
     def _send(self, hit: hits.OpenHit, read: PlateRead, phase: Phase) -> None:
         self._seq += 1

@@ -36,11 +36,15 @@ class Origin:
 
 @dataclass(slots=True)
 class OpenHit:
-    """A hit whose passage goes on. ``best_width_px`` is the widest plate its evidence was cut from."""
+    """A hit whose passage goes on. ``expires``: when the entry ends, UTC.
+
+    ``best_width_px`` is the widest plate its evidence was cut from.
+    """
 
     hit_id: str
     match: Match
     captured_at: datetime
+    expires: datetime
     evidence: bytes | None = field(default=None, repr=False)
     best_width_px: float = 0.0
 
@@ -95,14 +99,14 @@ def payload(
         "agree": read.agree,
         "match": {
             "class": hit.match.match_class.value,
-            "probability": None,
+            "probability": round(hit.match.probability, 4),
             "listed": hit.match.listed,
             "list_id": watchlist.list_id,
             "list_version": watchlist.version,
             "entry": hit.match.entry,
             "reason": hit.match.reason,
             "basis": watchlist.mandate.reference,
-            "expires": iso(hit.match.expires),
+            "expires": iso(hit.expires),
         },
         "verify": "visual",
         "evidence": None

@@ -11,9 +11,10 @@ import os
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 import cv2
@@ -39,6 +40,7 @@ from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Network, shipped
 from edge_anpr.watch import watchlist as watchlists
 from edge_anpr.watch.matcher import Matcher
+from edge_anpr.watch.tokens import Group, TokenTable
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,14 @@ def run(config: Config) -> int:
         allow_unsigned=config.watchlist.allow_unsigned,
         now=datetime.now(UTC),
     )
-    matcher = Matcher(watchlist.entries)
+    now, now_ns = datetime.now(UTC), time.monotonic_ns()
+    matcher = Matcher(
+        TokenTable.of(
+            (entry.plate, Group(entry.country, entry.reason, entry.priority,
+                                now_ns + (entry.not_after - now) // timedelta(microseconds=1) * 1000))
+            for entry in watchlist.entries
+        )
+    )  # fmt: skip
     watchlist = replace(watchlist, entries=())  # from here on the list's plates exist as tokens only
     models = config.models
     networks = {

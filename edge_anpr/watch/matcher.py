@@ -1,70 +1,69 @@
-"""Does a read meet an entry of the list? Decided on keyed tokens in RAM: the list's plates are not kept in clear."""
+"""Does a read meet an entry of the list? Decided on keyed tokens in RAM: the list's plates are not kept in clear.
+
+The ladder: ``exact``, the same characters; ``confusable``, named pairs that the picture speaks for, in a layout of the
+entry's country; ``near``, any other text that the picture speaks for, which is off unless it is asked for. The last two
+are told only when the listed plate was likely enough to be there.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_anpr.datatypes import Match, MatchClass, PlateRead
-from edge_anpr.plates.confusable import look_alikes
+from edge_anpr.datatypes import Match, MatchClass, PlateRead, Posteriors
+from edge_anpr.plates.confusable import is_clear, look_alikes, top_paths
 from edge_anpr.plates.syntax import fitting, has_layouts
-from edge_anpr.plates.text import encode, reveal
-from edge_anpr.privacy.tokens import KEY_BYTES, keyed
-from edge_anpr.privacy.wipe import wipe
-from edge_anpr.watch.watchlist import Entry
-
-TOKEN_BYTES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    entry: int
-    country: str
-    reason: str
-    not_after: datetime
+from edge_anpr.plates.text import reveal
+from edge_anpr.watch.probability import LEAST_PROBABILITY, listed_probability
+from edge_anpr.watch.tokens import Listed, TokenTable
 
 
 class Matcher:
-    """Tokens of a list's entries under a key of its own, made at load and never written anywhere."""
+    """Meets reads with the entries of a list. ``most``: up to which class of the ladder."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self._key = bytearray(os.urandom(KEY_BYTES))
-        # A plate may be listed more than once: by two countries, or again with a later end.
-        self._listed: dict[bytes, list[_Listed]] = {}
-        for index, entry in enumerate(entries):
-            classes = encode(entry.plate)
-            listed = _Listed(index, entry.country, entry.reason, entry.not_after)
-            self._listed.setdefault(self._token(classes), []).append(listed)
-            wipe(classes)
+    def __init__(self, table: TokenTable, most: MatchClass = MatchClass.CONFUSABLE) -> None:
+        self._table = table
+        self._confusable, self._near = most is not MatchClass.EXACT, most is MatchClass.NEAR
 
     def __len__(self) -> int:
         """How many entries are listed."""
-        return sum(map(len, self._listed.values()))
+        return len(self._table)
 
-    def match(self, read: PlateRead, now: datetime) -> Match | None:
-        """The entry this read meets: the same characters, or look-alikes of them in a layout of the entry's country.
+    def match(self, read: PlateRead, now_ns: int) -> Match | None:
+        """The entry this read meets, by the surest class. ``now_ns`` is monotonic: past entries meet nothing.
 
-        The read itself is never changed. ``now`` is UTC: entries past their time meet nothing.
+        The read itself is never changed, and no text is made of it unless it meets an entry.
         """
-        for found in self._find(read.classes, now):
-            return Match(MatchClass.EXACT, reveal(read.classes), found.entry, found.reason, found.not_after)
-        for spelling in look_alikes(read.classes, read.posteriors):
-            try:
-                for found in self._find(spelling, now):
-                    if has_layouts(found.country) and not fitting(spelling, found.country):
-                        continue
-                    return Match(MatchClass.CONFUSABLE, reveal(spelling), found.entry, found.reason, found.not_after)
-            finally:
-                wipe(spelling)
+        for found in self._table.find(read.classes, now_ns):
+            probability = listed_probability(read.posteriors, read.classes, found.group.country)
+            return _match(MatchClass.EXACT, read.classes, found, probability)
+        if not self._confusable or is_clear(read.classes, read.posteriors):
+            return None
+        for spelling, found, probability in self._likely(look_alikes, read, now_ns):
+            country = found.group.country
+            if not has_layouts(country) or fitting(spelling, country):
+                return _match(MatchClass.CONFUSABLE, spelling, found, probability)
+        if self._near:
+            for spelling, found, probability in self._likely(top_paths, read, now_ns):
+                return _match(MatchClass.NEAR, spelling, found, probability)
         return None
 
-    def _find(self, classes: NDArray[np.uint8], now: datetime) -> list[_Listed]:
-        return [listed for listed in self._listed.get(self._token(classes), ()) if now <= listed.not_after]
+    def _likely(
+        self,
+        paths: Callable[[NDArray[np.uint8], Posteriors], Iterator[NDArray[np.uint8]]],
+        read: PlateRead,
+        now_ns: int,
+    ) -> Iterator[tuple[NDArray[np.uint8], Listed, float]]:
+        """Other texts of the read that are listed and likely enough to be told, with their probability."""
+        for spelling in paths(read.classes, read.posteriors):
+            for found in self._table.find(spelling, now_ns):
+                probability = listed_probability(read.posteriors, spelling, found.group.country)
+                if probability >= LEAST_PROBABILITY:
+                    yield spelling, found, probability
 
-    def _token(self, classes: NDArray[np.uint8]) -> bytes:
-        return keyed(classes, self._key, TOKEN_BYTES)
+
+def _match(how: MatchClass, listed: NDArray[np.uint8], found: Listed, probability: float) -> Match:
+    group = found.group
+    return Match(how, reveal(listed), found.entry, group.reason, probability, group.expires_ns)

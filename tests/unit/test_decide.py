@@ -22,9 +22,11 @@ from edge_anpr.unit.outbox import OutboxFull
 from edge_anpr.unit.pipeline import Pipeline, Seen, Sighting
 from edge_anpr.vision.fuse import Passage
 from edge_anpr.watch.matcher import Matcher
-from edge_anpr.watch.watchlist import Entry, Mandate, Watchlist
+from edge_anpr.watch.tokens import Group, TokenTable
+from edge_anpr.watch.watchlist import Mandate, Watchlist
 
 LATER = datetime(2099, 1, 1, tzinfo=UTC)
+GROUP = Group("NL", "stolen", 1, 2**62)
 LISTED, OTHER = "QA12CE", "KU99QX"
 SCHEMA = json.loads((resources.files("edge_anpr.unit") / "hit.schema.json").read_text())
 
@@ -43,7 +45,7 @@ class Road:
         self.counters, self.passes = Counters(), PassCounter(10**18)
         watchlist = Watchlist("l", 7, LATER, LATER, ("*",), Mandate("r", "T-1", "a", LATER), (), "0" * 64)
         self.decider = Decider(
-            self.pipeline, Matcher([Entry("DB01DB", "NL", "x", LATER, 1), Entry(LISTED, "NL", "stolen", LATER, 1)]),
+            self.pipeline, Matcher(TokenTable.of([("DB01DB", GROUP), (LISTED, GROUP)])),
             self.passes, self.counters, origin=Origin("0" * 16, "cam-1", "in", "a", "b"), watchlist=watchlist,
             append=self.append, with_evidence=self.evidence, stills=self.stills, utc_of=lambda _: datetime.now(UTC),
         )  # fmt: skip
@@ -106,6 +108,7 @@ def test_a_hit_goes_out_when_two_frames_agree_and_is_completed_under_the_same_id
     assert (first["agree"], final["agree"], final["frames"]) == (2, 4, 4)
     assert (final["read"], final["match"]["listed"], final["match"]["entry"]) == (LISTED, LISTED, 1)
     assert (first["seq"], final["seq"]) == (1, 2)
+    assert 0.9 < final["match"]["probability"] < 1
     assert road.counters.hits == 1
 
 
