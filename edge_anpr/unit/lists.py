@@ -27,12 +27,16 @@ DISARMED, REFUSED, BREAKER = "disarmed", "list-refused", "breaker"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a list may not exceed here: entries, false hits a day at so many passages a day, hits in 100 passages."""
+    """What a list may not exceed here: entries, false hits a day at so many passages a day, hits in 100 passages.
+
+    ``match``: up to which class reads are matched; only those count among the false hits.
+    """
 
     most_entries: int
     false_hits_per_day: float
     passages_per_day: float
     most_hits_percent: float
+    match: MatchClass = MatchClass.CONFUSABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ class Lists:
             )  # fmt: skip
         self._armed = Armed(
             header,
-            Matcher(accepted.table),
+            Matcher(accepted.table, self._limits.match),
             Breaker(self._limits.most_hits_percent),
             accepted.key_id,
             accepted.digest,

@@ -24,7 +24,7 @@ from edge_anpr.camera import rtsp, v4l2
 from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.files import Clip, Folder
 from edge_anpr.config import ClipCamera, Config, FolderCamera, RtspCamera, V4l2Camera
-from edge_anpr.datatypes import Unusable
+from edge_anpr.datatypes import MatchClass, Unusable
 from edge_anpr.privacy import keys
 from edge_anpr.privacy.seal import sealing
 from edge_anpr.privacy.tokens import PassCounter
@@ -229,7 +229,10 @@ def _list_sources(config: Config, trust: Trust, boot_id: str, telling: _Telling)
 
 def _limits(config: Config) -> Limits:
     rules = config.watchlist
-    return Limits(rules.most_entries, rules.false_hits_per_day, rules.passages_per_day, rules.most_hits_percent)
+    return Limits(
+        rules.most_entries, rules.false_hits_per_day, rules.passages_per_day, rules.most_hits_percent,
+        MatchClass(rules.match),
+    )  # fmt: skip
 
 
 def _tell_lists(telling: _Telling, lists: Lists, config: Config, networks: dict[str, Network], boot_id: str) -> None:
