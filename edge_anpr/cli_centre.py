@@ -95,7 +95,7 @@ def keygen(folder: Path) -> None:
 )
 @_ticket_key_option
 @_revocations_option
-@click.option("--unit-keys", type=_PATH, metavar="DIR", help="Public keys of the units, UNIT.pub; see below.")
+@click.option("--unit-keys", type=_PATH, metavar="DIR", help="Public keys of the units, UNIT.pub; see above.")
 @click.option("--auto", is_flag=True, help="Answer without asking; for a site with --unit-keys or a guarded broker.")
 def arm(
     list_path: Path,
@@ -215,7 +215,7 @@ def _public(path: Path) -> Any:
 
 
 def _link(role: str, subscription: str, at: dict[str, Any]) -> Any:
-    from edge_anpr.centre.broker import broker
+    from edge_anpr.centre.broker import broker, words
     from edge_anpr.unit.mqtt import Link
 
     host, _, port = str(at["address"]).rpartition(":")
@@ -227,4 +227,7 @@ def _link(role: str, subscription: str, at: dict[str, Any]) -> Any:
         host.removeprefix("[").removesuffix("]"), int(port), role,
         at["username"], at["password_file"], at["ca"], at["certificate"], at["tls_key"],
     )  # fmt: skip
-    return Link(where, subscribe=subscription)
+    try:
+        return Link(where, subscribe=subscription)
+    except Unusable as error:
+        raise Unusable(words(str(error))) from error

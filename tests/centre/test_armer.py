@@ -224,7 +224,7 @@ def test_many_requests_of_one_unit_are_answered_now_and_then(centre: Centre, mon
     monkeypatch.setattr(armer, "PAUSE_S", 30.0)
     centre.armer()
     unit = centre.unit()
-    for _ in range(10):
+    for _ in range(4):
         unit.ask()
         centre.some_turns()
     assert len(unit.heard) == 1
