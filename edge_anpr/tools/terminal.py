@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_anpr.plates.syntax import grouped
+from edge_anpr.privacy.seal import is_sealed
 
 _PHASES = {
     "first": ("HIT first", "bold green"),
@@ -38,6 +39,10 @@ class HitPrinter:
         """Print one message."""
         parts = topic.split("/")[5:]
         kind = parts[0] if parts else ""
+        if is_sealed(payload):
+            line = Text(" " * 11 + f"{_clean(kind):<12}sealed, {len(payload)} bytes", "dim")
+            self._console.print(line, soft_wrap=True)
+            return
         try:
             body = json.loads(payload)
         except (ValueError, RecursionError):  # thousands of brackets

@@ -46,6 +46,12 @@ def new_pair(comment: str) -> tuple[Key, Key]:
     return Key("ed25519", True, bytes(signing), comment), Key("ed25519", False, bytes(signing.verify_key), comment)
 
 
+def trusted_by(secret: Key) -> dict[str, bytes]:
+    """Whoever holds a secret key believes what it signed itself: its public half by key id, as ``verify`` takes it."""
+    public = bytes(SigningKey(secret.raw).verify_key)
+    return {key_id(public): public}
+
+
 def sign(payload: bytes, kind: str, *secrets: Key) -> bytes:
     """An envelope round ``payload``, signed with each of the secret keys."""
     signatures = []

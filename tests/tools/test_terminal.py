@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edge_anpr.privacy import seal
 from edge_anpr.tools.terminal import HitPrinter, progress, table
 
 TOPIC = "anpr/v1/town/bridge/pole-07/"
@@ -54,6 +55,11 @@ def test_a_phase_is_shown(phase: str, word: str) -> None:
 def test_the_listed_plate_is_shown_when_it_is_not_what_was_read() -> None:
     hit = {**HIT, "match": {"class": "confusable", "listed": "I2ABC3", "reason": "stolen"}}
     assert "confusable (listed I2ABC3)" in printed("hit/cam-1", hit)
+
+
+def test_a_sealed_hit_is_its_size_and_no_garbage() -> None:
+    sealed = seal.seal(json.dumps(HIT).encode(), seal.new_pair("centre")[1])
+    assert printed("hit/cam-1", sealed) == f"           hit         sealed, {len(sealed)} bytes\n"
 
 
 def test_a_heartbeat_is_one_compact_line() -> None:
