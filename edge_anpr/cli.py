@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import click
 
 import edge_anpr
+from edge_anpr.cli_centre import centre
 from edge_anpr.cli_watchlist import watchlist
 from edge_anpr.datatypes import Unusable
 
@@ -59,6 +60,7 @@ def main() -> None:
 
 
 main.add_command(watchlist)
+main.add_command(centre)
 
 
 @main.command()

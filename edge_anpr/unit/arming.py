@@ -15,7 +15,7 @@ from edge_anpr.unit.lists import Lists, now
 from edge_anpr.watch.arming import LIFE, Session, read_revocation
 
 # Nobody may be at the centre yet, so the unit asks again; an operator may take his time, so older requests stand.
-ASK_NS = 60_000_000_000
+ASK_NS = 30_000_000_000
 _KEPT = int(LIFE.total_seconds() * 1e9) // ASK_NS
 
 

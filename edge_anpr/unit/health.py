@@ -29,7 +29,7 @@ class Counters:
     hits_refused: int = 0
     hits_withheld: int = 0
     source_losses: int = 0
-    last_frame_ns: int = 0
+    last_frame_ns: int = 0  # when one came, looked at or not
     _recent: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
 
     def frame(self, seen: Seen, now_ns: int) -> None:

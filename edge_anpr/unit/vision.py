@@ -44,6 +44,7 @@ class Vision:
             if self._lists.armed is None:
                 self._settle()  # no list, no reading: what was under way is forgotten too
                 if frame is not None:
+                    self._counters.last_frame_ns = now_ns
                     recycle(frame)
             elif frame is not None:
                 self._look(frame, now_ns)

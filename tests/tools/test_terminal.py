@@ -114,3 +114,15 @@ def test_progress_is_for_terminals_only(capsys: pytest.CaptureFixture[str]) -> N
         step(4)
         step(6)
     assert capsys.readouterr() == ("", "")
+
+
+def test_alarms_are_told_in_words_with_their_beginning() -> None:
+    out = io.StringIO()
+    tell = HitPrinter(out)
+    tell("anpr/v1/a/b/c/alarm", b'{"active":[{"code":"disarmed","since":"2026-05-01T12:00:00.000Z","text":"no list"}]}')
+    tell("anpr/v1/a/b/c/alarm", b'{"active":[]}')
+    tell("anpr/v1/a/b/c/alarm", b'{"active":[3, {"text": "\\u001b[31m"}]}')
+    first, second, third = out.getvalue().splitlines()
+    assert "disarmed since 12:00:00Z: no list" in first
+    assert "none stands" in second
+    assert "\x1b" not in third

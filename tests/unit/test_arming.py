@@ -58,7 +58,7 @@ def pole(tmp_path: Path) -> Pole:
 def test_it_asks_until_it_is_armed_and_judges_the_list_by_the_centres_clock(pole: Pole) -> None:
     assert pole.look() is None
     assert pole.look() is None
-    assert len(pole.asked) == 1  # once a minute
+    assert len(pole.asked) == 1  # not at every look
     pole.answer("QA12CE")  # NOW of the tests is long gone by this machine's clock, and so is the list's end one day
     assert pole.look() == 3
     assert pole.asked[1:] == [b""]
