@@ -123,7 +123,8 @@ def publish(config_path: Path | None, broker: str | None) -> None:
         if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise click.UsageError("--broker takes HOST:PORT, like 192.0.2.7:1883 or [2001:db8::7]:1883")
         address = host.removeprefix("[").removesuffix("]"), int(port)
-    sys.exit(publisher.run(config.load(_named(config_path)), address))
+    loaded = config.load(_named(config_path))
+    sys.exit(publisher.run(loaded, address, loaded.watchlist.inbox if loaded.watchlist.centre_keys else None))
 
 
 @main.command()

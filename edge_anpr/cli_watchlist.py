@@ -173,7 +173,7 @@ def _open(file: Path, public: tuple[Path, ...]) -> tuple[Watchlist, str | None, 
         if not public:
             bare = envelope.kind_of(raw) is None
             return parse(raw if bare else envelope.unverified(raw, envelope.LIST)), None, ""
-        return opener.read(raw, keys.trusted(public))
+        return opener.read(raw, opener.Trust(keys.trusted(public)))
     except (ListRefused, envelope.EnvelopeRefused) as error:
         raise Unusable(f"{file}: {error}") from None
 

@@ -155,23 +155,28 @@ class PlateRead:
 
 
 class MatchClass(StrEnum):
-    """How a read met a listed plate: the same characters, or look-alikes of them (named pairs, valid layout)."""
+    """How a read met a listed plate, the surest first.
+
+    The same characters; look-alikes of them (named pairs, valid layout); another text that the picture speaks for.
+    """
 
     EXACT = "exact"
     CONFUSABLE = "confusable"
+    NEAR = "near"
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
     """A read that meets an entry of the list. ``listed`` is the plate of the list, in clear: a hit is its purpose.
 
-    ``expires_ns``: when the entry ends, by the monotonic clock.
+    ``probability``: that the listed plate was really there. ``expires_ns``: the entry's end, by the monotonic clock.
     """
 
     match_class: MatchClass
     listed: str = field(repr=False)
     entry: int
     reason: str
+    probability: float
     expires_ns: int
 
 

@@ -1,15 +1,12 @@
 """How the countries of Europe write plates, as one table.
 
-In a pattern ``X`` is a letter, ``9`` a digit, a dash a gap, and any other character stands for itself. ``letters`` are
-those in use, ``district`` those of the first group where it has a set of its own. ``share`` is how often the layout is
-met on a road in the Netherlands, roughly: by registrations and traffic, not by any set of pictures.
+In a pattern ``X`` is a letter, ``9`` a digit, ``#`` a digit but 0, ``d`` a character of a district's (or year's) code,
+``l`` a letter of a set of its own, a dash a gap, and any other character stands for itself. A family of patterns shares
+``share``: how often, of a hundred passages on a road in the Netherlands, it is met, roughly: by registrations and
+traffic, not by any set of pictures. ``vehicles`` are millions registered, rounded.
 
-Sources: the registration authorities' own descriptions. RDW (Dutch sidecodes 1 to 14: since series 4 neither vowels
-nor C and Q), KBA and FZV (Germany), DIV (Belgium), SNCA (Luxembourg), SIV (France; Italy writes alike), DVLA (Great
-Britain), DGT (Spain), Poland's ordinance on registration (no B, D, I, O, Z in the second part), Denmark (no I, O, Q),
-Norway (no G, I, M, O, Q, W), Sweden (no I, Q, V; no O at the end), Croatia (no Q, W, X, Y), Bulgaria, Greece and
-Ukraine (letters that Latin and their own script share). Only what parts look-alikes need be exact: a plate that fits
-none is read as it is seen.
+The layouts are a prior and no filter: a plate that fits none is read and matched as it is seen. So only what parts
+look-alikes need be exact.
 """
 
 from __future__ import annotations
@@ -17,50 +14,10 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+from edge_anpr.plates import districts
+
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_DUTCH = "BDFGHJKLMNPRSTVWXZ"
-_SIV = "ABCDEFGHJKLMNPQRSTVWXYZ"
-_BRITISH = "ABCDEFGHJKLMNOPRSTUVWXYZ"
-_POLISH, _VOIVODESHIPS = "ACEFGHJKLMNPRSTUVWXY", "ABCDEFGHIJKLMNOPRSTUVWXYZ"
-_SWEDISH = "ABCDEFGHJKLMNOPRSTUWXYZ"
-_CROATIAN = "ABCDEFGHIJKLMNOPRSTUVZ"
-_GREEK = "ABEZHIKMNOPTYX"
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """One way of writing plates."""
-
-    country: str
-    name: str
-    pattern: str
-    letters: str = LETTERS
-    district: str | None = None
-    share: float = 1.0
-
-    @property
-    def slots(self) -> list[str]:
-        """The characters that may stand at each place."""
-        found = []
-        for number, group in enumerate(self.pattern.split("-")):
-            letters = self.district if number == 0 and self.district else self.letters
-            found += [letters if slot == "X" else "0123456789" if slot == "9" else slot for slot in group]
-        return found
-
-
-def _all(
-    country: str, share: float, names: dict[str, str], letters: str = LETTERS, district: str | None = None
-) -> list[Layout]:
-    """Layouts of one country that share its traffic evenly; ``names``: patterns by name."""
-    return [Layout(country, name, pattern, letters, district, share / len(names)) for name, pattern in names.items()]
-
-
-def _plain(
-    country: str, share: float, patterns: str, letters: str = LETTERS, district: str | None = None
-) -> list[Layout]:
-    return _all(country, share, {pattern: pattern for pattern in patterns.split()}, letters, district)
-
-
+DIGITS = "0123456789"
 _SIDECODES = (
     "XX-99-99", "99-99-XX", "99-XX-99", "XX-99-XX", "XX-XX-99", "99-XX-XX", "99-XXX-9",
     "9-XXX-99", "XX-999-X", "X-999-XX", "XXX-99-X", "X-99-XXX", "9-XX-999", "999-XX-9",
@@ -68,75 +25,153 @@ _SIDECODES = (
 # Series 1 to 3 are oldtimers by now, 7 to 14 are most of the road.
 _SIDECODE_SHARES = (0.2, 0.2, 0.2, 0.6, 0.6, 1, 3, 3, 3, 3, 2, 2, 2, 2)
 
-LAYOUTS: tuple[Layout, ...] = (
-    *(
-        Layout(
-            "NL",
-            f"sidecode {number}",
-            pattern,
-            _DUTCH if number > 3 else LETTERS,
-            share=45 * share / sum(_SIDECODE_SHARES),
-        )
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One way of writing plates. ``codes`` are those that may stand where the pattern says ``d``."""
+
+    country: str
+    name: str
+    pattern: str
+    share: float
+    letters: str = LETTERS
+    lead: str = LETTERS
+    codes: tuple[str, ...] = ()
+
+    @property
+    def slots(self) -> list[str]:
+        """The characters that may stand at each place."""
+        sets = {"X": self.letters, "l": self.lead, "9": DIGITS, "#": DIGITS[1:]}
+        places = ["".join(sorted(set(place))) for place in zip(*self.codes, strict=True)]
+        return [places.pop(0) if slot == "d" else sets.get(slot, slot) for slot in self.pattern if slot != "-"]
+
+    @property
+    def code_at(self) -> int:
+        """Where the code begins, in characters."""
+        return self.pattern.replace("-", "").index("d")
+
+
+@dataclass(frozen=True, slots=True)
+class Country:
+    """One country's layouts, where they are described, and how many million vehicles it has registered."""
+
+    code: str
+    source: str
+    vehicles: float
+    layouts: tuple[Layout, ...]
+
+    @property
+    def share(self) -> float:
+        """How often its plates are met, of a hundred passages."""
+        return sum(layout.share for layout in self.layouts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    share: float
+    patterns: str
+    letters: str = LETTERS
+    lead: str = LETTERS
+    codes: str = ""
+
+    def layouts(self, country: str) -> list[Layout]:
+        patterns = self.patterns.split()
+        share = self.share / len(patterns)
+        found = []
+        for pattern in patterns:
+            codes = tuple(code for code in self.codes.split() if len(code) == pattern.count("d"))
+            found.append(Layout(country, pattern, pattern, share, self.letters, self.lead, codes))
+        return found
+
+
+def _without(left_out: str) -> str:
+    return "".join(letter for letter in LETTERS if letter not in left_out)
+
+
+def _country(code: str, source: str, vehicles: float, *families: _Family) -> Country:
+    return Country(code, source, vehicles, tuple(layout for family in families for layout in family.layouts(code)))
+
+
+def _dutch() -> Country:
+    # Since series 4 neither vowels nor C, Q and Y; before, any letter.
+    letters = [LETTERS] * 3 + [_without("ACEIOQUY")] * 11
+    layouts = tuple(
+        Layout("NL", f"sidecode {number}", pattern, 45 * share / sum(_SIDECODE_SHARES), letters[number - 1])
         for number, (pattern, share) in enumerate(zip(_SIDECODES, _SIDECODE_SHARES, strict=True), 1)
-    ),
-    *_all(
-        "DE",
-        16,
-        {
-            f"district {district}, {letters} letters, {digits} digits": "-".join(
-                ("X" * district, "X" * letters + "9" * digits)
-            )
-            for district, letters, digits in itertools.product((1, 2, 3), (1, 2), (1, 2, 3, 4))
-            if district + letters + digits <= 8
-        },
-    ),
-    *_plain(
-        "DE", 1.0, "X-XX99E X-XX999E XX-XX99E XX-X999E XX-XX999E XXX-XX99E XXX-X99E X-XX99H XX-X99H XX-XX99H XXX-X99H"
-    ),
-    *_all("BE", 9, {"2010": "1-XXX-999", "2021": "2-XXX-999"}),
-    *_all("BE", 1, {"2008": "999-XXX", "1973": "XXX-999", "trailer": "Q-XXX-999"}),
-    *_all("LU", 1, {"2003": "XX-9999"}),
-    *_all("FR", 4, {"SIV": "XX-999-XX"}, _SIV),
-    *_plain("FR", 0.4, "9999-XX-99 999-XX-99 999-XXX-99 99-XXX-99"),
-    *_all("IT", 1.5, {"1994": "XX-999-XX"}, "ABCDEFGHJKLMNPRSTVWXYZ"),
-    *_all("GB", 2, {"2001": "XX99-XXX"}, _BRITISH),
-    *_plain("GB", 0.4, "X999-XXX X99-XXX X9-XXX XXX-999X XXX-99X", _BRITISH),
-    *_all("ES", 1.2, {"2000": "9999-XXX"}, "BCDFGHJKLMNPRSTVWXYZ"),
-    *_plain("ES", 0.1, "X-9999-XX XX-9999-XX"),
-    *_plain("PT", 0.8, "99-99-XX 99-XX-99 XX-99-XX XX-99-99"),
-    *_plain("PL", 2.5, "XX-99999 XX-9999X XX-999XX", _POLISH, _VOIVODESHIPS),
-    *_plain(
-        "PL",
-        2.0,
-        "XXX-X999 XXX-99XX XXX-9X99 XXX-99X9 XXX-9XX9 XXX-XX99 XXX-99999 XXX-9999X XXX-999XX",
-        _POLISH,
-        _VOIVODESHIPS,
-    ),
-    *_plain("CZ", 0.9, "9X9-9999 9XX-9999", "ABCEHJKLMPSTUZ"),
-    *_plain("SK", 0.5, "XX-999XX"),
-    *_plain("AT", 0.9, "X-9999X X-99999X X-999XX X-9999XX XX-999X XX-9999X XX-99XX XX-999XX XX-9XXX XX-99XXX"),
-    *_plain("CH", 0.6, "XX-9999 XX-99999 XX-999999 XX-999 XX-99"),
-    *_plain("LI", 0.02, "FL-9999 FL-99999"),
-    *_plain("DK", 0.7, "XX-99999", "ABCDEFGHJKLMNPRSTUVWXYZ"),
-    *_plain("SE", 0.7, "XXX-999", _SWEDISH),
-    *_plain("SE", 0.2, "XXX-99X", _SWEDISH.replace("O", ""), _SWEDISH),
-    *_plain("NO", 0.3, "XX-99999", "ABCDEFHJKLNPRSTUVXYZ"),
-    *_plain("FI", 0.3, "XXX-999 XX-999 XXX-99"),
-    *_plain("HU", 0.6, "XXX-999 XX-XX-999"),
-    *_plain("RO", 0.8, "XX-99-XXX B-99-XXX B-999-XXX"),
-    *_plain("BG", 0.5, "XX-9999-XX X-9999-XX", "ABCEHKMOPTXY"),
-    *_plain("GR", 0.3, "XXX-9999", _GREEK),
-    *_plain("HR", 0.3, "XX-999-XX XX-9999-XX XX-999-X XX-9999-X", _CROATIAN),
-    *_plain("SI", 0.3, "XX-XX-999 XX-99-XXX XX-999-XX"),
-    *_plain("RS", 0.2, "XX-999-XX XX-9999-XX"),
-    *_plain("BA", 0.1, "X99-X-999", "AEJKMOT"),
-    *_plain("MK", 0.1, "XX-9999-XX"),
-    *_plain("AL", 0.1, "XX-999-XX"),
-    *_plain("LT", 0.6, "XXX-999"),
-    *_plain("LV", 0.3, "XX-9999 XX-999"),
-    *_plain("EE", 0.2, "999-XXX"),
-    *_plain("IE", 0.3, "99-X-99999 999-X-99999 999-X-9999 99-XX-9999 999-XX-9999", "CDEGHKLMNORSTUWXY"),
-    *_plain("UA", 0.5, "XX-9999-XX", "ABCEHIKMOPTX"),
-    *_plain("TR", 0.3, "99-XX-999 99-XXX-99 99-X-9999 99-XX-9999"),
-    *_plain("MD", 0.1, "XXX-999"),
+    )
+    return Country("NL", "RDW: Uitgifte van kentekens, sidecodes 1 to 14", 13, layouts)
+
+
+# A district of one to three letters, one or two letters, a number up to 9999; eight characters at most.
+_GERMAN = " ".join(
+    "d" * district + "-" + "X" * letters + "#" + "9" * (digits - 1)
+    for district, letters, digits in itertools.product((1, 2, 3), (1, 2), (1, 2, 3, 4))
+    if district + letters + digits <= 8
 )
+_GERMAN_MARKED = "d-XX#9E d-XX#99E dd-XX#9E dd-X#99E dd-XX#99E ddd-XX#9E ddd-X#9E d-XX#9H dd-X#9H dd-XX#9H ddd-X#9H"
+_BRITISH, _SIV, _SWEDISH = _without("IQ"), _without("IOU"), _without("IQV")
+
+COUNTRIES: tuple[Country, ...] = (
+    _dutch(),
+    _country("DE", "FZV annex 1 and 2; KBA: Unterscheidungszeichen", 69,
+             _Family(16, _GERMAN, codes=districts.GERMAN), _Family(1, _GERMAN_MARKED, codes=districts.GERMAN)),
+    _country("BE", "DIV (FOD Mobiliteit): series of 1973, 2008, 2010", 7.9,
+             _Family(9, "1-XXX-999 2-XXX-999"), _Family(1, "999-XXX XXX-999 Q-XXX-999")),
+    _country("LU", "SNCA: two letters, four digits since 2003", 0.55, _Family(1, "XX-9999")),
+    _country("FR", "arrêté of 9 February 2009 (SIV: no I, O, U); FNI by department before", 47,
+             _Family(4, "XX-999-XX", _SIV), _Family(0.4, "#999-XX-dd #99-XX-dd #99-XXX-dd #9-XXX-dd", _SIV,
+                                                    codes=districts.FRENCH)),
+    _country("IT", "D.M. 1993, targhe europee: no I, O, Q, U", 53, _Family(1.5, "XX-999-XX", _without("IOQU"))),
+    _country("GB", "DVLA INF104: no I, Q; years since 2001", 41,
+             _Family(2, "XXdd-XXX", _BRITISH, codes=districts.BRITISH_AGES),
+             _Family(0.4, "X#99-XXX X#9-XXX X#-XXX XXX-#99X XXX-#9X", _BRITISH)),
+    _country("ES", "DGT, Orden 1999: no vowels, Ñ, Q; provinces before", 36,
+             _Family(1.2, "9999-XXX", _without("AEIOUQ")),
+             _Family(0.1, "d-9999-XX dd-9999-XX", codes=districts.SPANISH)),
+    _country("PT", "IMT: series of 1937, 1992, 2005, 2020", 7, _Family(0.8, "99-99-XX 99-XX-99 XX-99-XX XX-99-99")),
+    _country("PL", "ordinance on registration (Dz.U. 2022 poz. 1847): no B, D, I, O, Z in the second part, no Q", 27,
+             _Family(2.5, "ll-99999 ll-9999X ll-999XX", _without("BDIOQZ"), _without("Q")),
+             _Family(2, "lll-X999 lll-99XX lll-9X99 lll-99X9 lll-9XX9 lll-XX99 lll-99999 lll-9999X lll-999XX",
+                     _without("BDIOQZ"), _without("Q"))),
+    _country("CZ", "decree 343/2014: region in the second place; no G, O, Q, W", 8.7,
+             _Family(0.9, "#d9-9999 #dX-9999", _without("GOQW"), codes=districts.CZECH)),
+    _country("SK", "decree 9/2009: districts; any two letters since 2023", 3.6,
+             _Family(0.4, "dd-999XX", _without("Q"), codes=districts.SLOVAK), _Family(0.1, "XX-999XX", _without("Q"))),
+    _country("AT", "KFG annex and BMK: Bezirke; no Q", 7.4,
+             _Family(0.9, "d-#999X d-#9999X d-#99XX d-#999XX dd-#99X dd-#999X dd-#9XX dd-#99XX dd-#XXX dd-#9XXX",
+                     _without("Q"), codes=districts.AUSTRIAN)),
+    _country("CH", "VZV: canton and number", 6.4,
+             _Family(0.6, "dd-#999 dd-#9999 dd-#99999 dd-#99 dd-#9", codes=districts.SWISS)),
+    _country("LI", "as Switzerland", 0.04, _Family(0.02, "FL-#999 FL-#9999")),
+    _country("DK", "Motorstyrelsen: no I, O, Q", 3.4, _Family(0.7, "XX-#9999", _without("IOQ"))),
+    _country("SE", "Transportstyrelsen: no I, Q, V; no O at the end", 6.5,
+             _Family(0.7, "XXX-999", _SWEDISH), _Family(0.2, "lll-99X", _SWEDISH.replace("O", ""), _SWEDISH)),
+    _country("NO", "Statens vegvesen: no G, I, M, O, Q, W", 4.3, _Family(0.3, "XX-#9999", _without("GIMOQW"))),
+    _country("FI", "Traficom", 5, _Family(0.3, "XXX-999 XX-999 XXX-99")),
+    _country("HU", "326/2011 and 2022: AA AA-000", 5.2, _Family(0.6, "XXX-999 XX-XX-999")),
+    _country("RO", "DRPCIV: county codes, Bucharest with two or three digits; no Q", 10.5,
+             _Family(0.5, "dd-99-XXX", _without("Q"), codes=districts.ROMANIAN),
+             _Family(0.3, "B-99-XXX B-#99-XXX", _without("Q"))),
+    _country("BG", "Naredba I-45: letters that Latin and Cyrillic share; regions", 4,
+             _Family(0.5, "dd-9999-XX d-9999-XX", "ABCEHKMOPTXY", codes=districts.BULGARIAN)),
+    _country("GR", "letters that Latin and Greek share", 8, _Family(0.3, "XXX-#999", "ABEZHIKMNOPTYX")),
+    _country("HR", "Pravilnik o registraciji: towns; no Q, W, X, Y", 2.4,
+             _Family(0.3, "dd-999-XX dd-9999-XX dd-999-X dd-9999-X", _without("QWXY"), codes=districts.CROATIAN)),
+    _country("SI", "Pravilnik o registraciji: regions", 1.7,
+             _Family(0.3, "dd-XX-999 dd-99-XXX dd-999-XX dd-X9-999", codes=districts.SLOVENIAN)),
+    _country("RS", "MUP", 2.9, _Family(0.2, "XX-999-XX XX-9999-XX")),
+    _country("BA", "IDDEEA: letters that Latin and Cyrillic share", 1.3, _Family(0.1, "X99-X-999", "AEJKMOT")),
+    _country("MK", "MVR", 0.6, _Family(0.1, "XX-9999-XX")),
+    _country("AL", "DPSHTRR: no I, O", 0.8, _Family(0.1, "XX-999-XX", _without("IO"))),
+    _country("LT", "Regitra: no Q, W, X", 2, _Family(0.6, "XXX-999", _without("QWX"))),
+    _country("LV", "CSDD: no Q, W, X, Y", 1.1, _Family(0.3, "XX-9999 XX-999", _without("QWXY"))),
+    _country("EE", "Transpordiamet", 1.1, _Family(0.2, "999-XXX")),
+    _country("IE", "Revenue: year, county, number", 3,
+             _Family(0.3, "99-d-#9999 999-d-#9999 999-d-#999 99-dd-#999 999-dd-#999", codes=districts.IRISH)),
+    _country("UA", "MVS: letters that Latin and Cyrillic share", 13, _Family(0.5, "XX-9999-XX", "ABCEHIKMOPTX")),
+    _country("TR", "Karayolları: province 01 to 81", 31,
+             _Family(0.3, "dd-XX-999 dd-XXX-99 dd-X-9999 dd-XX-9999 dd-XXX-999", _without("QWX"),
+                     codes=districts.TURKISH)),
+    _country("MD", "ASP", 1.1, _Family(0.1, "XXX-999")),
+)  # fmt: skip
+LAYOUTS: tuple[Layout, ...] = tuple(layout for country in COUNTRIES for layout in country.layouts)

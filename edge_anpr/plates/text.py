@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SEPARATORS = " -."
-_ASCII = np.frombuffer(ALPHABET.encode(), np.uint8)
+CLASS_BYTES = bytes.maketrans(ALPHABET.encode(), bytes(range(len(ALPHABET))))
+"""For ``bytes.translate``: characters in ASCII to classes."""
 _CLASS_OF = {character: index for index, character in enumerate(ALPHABET)}
 
 
@@ -32,13 +33,6 @@ def canonical(text: str) -> str:
 def encode(text: str) -> NDArray[np.uint8]:
     """Classes of a canonical text, uint8, shape (characters,)."""
     return np.array([_CLASS_OF[character] for character in text], np.uint8)
-
-
-def ascii_into(classes: NDArray[np.uint8], buffer: bytearray) -> memoryview:
-    """Write the characters into ``buffer`` (at least as long) and return the view of them; the caller wipes it."""
-    view = memoryview(buffer)[: len(classes)]
-    np.take(_ASCII, classes, out=np.frombuffer(view, np.uint8))
-    return view
 
 
 def reveal(classes: NDArray[np.uint8]) -> str:

@@ -99,7 +99,7 @@ def payload(
         "agree": read.agree,
         "match": {
             "class": hit.match.match_class.value,
-            "probability": None,
+            "probability": round(hit.match.probability, 4),
             "listed": hit.match.listed,
             "list_id": hit.header.list_id,
             "list_version": hit.header.version,

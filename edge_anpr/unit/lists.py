@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +12,10 @@ from pathlib import Path
 from edge_anpr.datatypes import MatchClass, Unusable
 from edge_anpr.unit.alarms import Alarms
 from edge_anpr.watch import envelope
+from edge_anpr.watch.arming import Session
 from edge_anpr.watch.breaker import Breaker
 from edge_anpr.watch.matcher import Matcher
-from edge_anpr.watch.opener import Accepted, Moment, open_list
+from edge_anpr.watch.opener import Accepted, Moment, Trust, open_list
 from edge_anpr.watch.ratchet import Ratchet
 from edge_anpr.watch.watchlist import Header, ListRefused
 
@@ -26,12 +27,16 @@ DISARMED, REFUSED, BREAKER = "disarmed", "list-refused", "breaker"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a list may not exceed here: entries, false hits a day at so many passages a day, hits in 100 passages."""
+    """What a list may not exceed here: entries, false hits a day at so many passages a day, hits in 100 passages.
+
+    ``match``: up to which class reads are matched; only those count among the false hits.
+    """
 
     most_entries: int
     false_hits_per_day: float
     passages_per_day: float
     most_hits_percent: float
+    match: MatchClass = MatchClass.CONFUSABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +61,14 @@ class Lists:
     def __init__(
         self,
         unit: str,
-        trusted: Mapping[str, bytes],
+        trust: Trust,
         ratchet: Ratchet,
         alarms: Alarms,
         limits: Limits,
         changed: Callable[[], None],
-        *,
-        allow_unsigned: bool = False,
     ) -> None:
-        self._unit, self._trusted, self._ratchet, self._alarms = unit, trusted, ratchet, alarms
-        self._limits, self._changed, self._allow_unsigned = limits, changed, allow_unsigned
+        self._unit, self._trust, self._ratchet, self._alarms = unit, trust, ratchet, alarms
+        self._limits, self._changed = limits, changed
         self._armed: Armed | None = None
         self._why = "no list has come yet"
 
@@ -79,18 +82,21 @@ class Lists:
         """Why no plate is read, in words."""
         return self._why
 
-    def offer(self, raw: bytes, at: Moment, name: str) -> bool:
-        """Take a list if it may be taken; ``name`` says in alarms where it came from. The old one stays otherwise."""
+    def offer(self, raw: bytes, at: Moment, name: str, sessions: Sequence[Session] | None = None) -> bool:
+        """Take a list if it may be taken; ``name`` says in alarms where it came from. The old one stays otherwise.
+
+        With ``sessions`` it is an answer of the centre to one of them.
+        """
         try:
-            self.take(raw, at)
+            self.take(raw, at, sessions)
         except Unusable as error:
             self.refuse(f"{name}: {error}")
             return False
         return True
 
-    def take(self, raw: bytes, at: Moment) -> None:
+    def take(self, raw: bytes, at: Moment, sessions: Sequence[Session] | None = None) -> None:
         """Put this list in force. Raises Unusable, and leaves the old one in force, when it may not be taken."""
-        accepted = open_list(raw, self._trusted, self._unit, at, unsigned=self._allow_unsigned)
+        accepted = open_list(raw, self._trust, self._unit, at, sessions)
         self._judge(accepted)
         header, count = accepted.header, len(accepted.table)
         if accepted.key_id is None:
@@ -100,7 +106,7 @@ class Lists:
             )  # fmt: skip
         self._armed = Armed(
             header,
-            Matcher(accepted.table),
+            Matcher(accepted.table, self._limits.match),
             Breaker(self._limits.most_hits_percent),
             accepted.key_id,
             accepted.digest,
@@ -159,30 +165,30 @@ class Lists:
 
 
 class ListFile:
-    """A list on this unit's disk, taken when the file is another one than at the last look."""
+    """A list on this unit's disk, taken when the file is another one than at the last look.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    ``must``: at the first look it has to be taken, or Unusable is raised: at a desk somebody watches, and mends it.
+    """
+
+    def __init__(self, path: Path, *, must: bool = False) -> None:
+        self._path, self._must = path, must
         self._seen: tuple[int, int, int] | None = None
-
-    def first(self, lists: Lists) -> None:
-        """Take the file, or raise Unusable: for a desk, where somebody watches and mends it at once."""
-        raw = self._changed()
-        if isinstance(raw, bytes):
-            try:
-                lists.take(raw, _now())
-            except ListRefused as error:
-                raise Unusable(f"{self._path}: {error}") from None
-        elif raw is not None:
-            raise Unusable(raw)
 
     def look(self, lists: Lists) -> None:
         """Offer the file to ``lists`` if it has changed. A file that goes away leaves the list in force to its end."""
+        must, self._must = self._must, False
         raw = self._changed()
-        if isinstance(raw, bytes):
-            lists.offer(raw, _now(), str(self._path))
-        elif raw is not None:
+        if isinstance(raw, str):
+            if must:
+                raise ListRefused(raw)
             lists.refuse(raw)
+        elif raw is not None and must:
+            try:
+                lists.take(raw, now())
+            except ListRefused as error:
+                raise ListRefused(f"{self._path}: {error}") from None
+        elif raw is not None:
+            lists.offer(raw, now(), str(self._path))
 
     def _changed(self) -> bytes | str | None:
         """The file's content if it has changed, why it cannot be read, or None when all is as it was."""
@@ -202,5 +208,6 @@ class ListFile:
         return raw
 
 
-def _now() -> Moment:
+def now() -> Moment:
+    """This moment, as far as the unit's own clock knows."""
     return Moment(datetime.now(UTC), time.monotonic_ns())

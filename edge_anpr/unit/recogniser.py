@@ -24,15 +24,18 @@ from edge_anpr.camera import rtsp, v4l2
 from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.files import Clip, Folder
 from edge_anpr.config import ClipCamera, Config, FolderCamera, RtspCamera, V4l2Camera
-from edge_anpr.datatypes import Unusable
+from edge_anpr.datatypes import MatchClass, Unusable
 from edge_anpr.privacy import keys
+from edge_anpr.privacy.seal import sealing
 from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.unit.alarms import Alarms
+from edge_anpr.unit.arming import Arming
 from edge_anpr.unit.capture import Capture, Source
 from edge_anpr.unit.clock import utc_of
 from edge_anpr.unit.decide import Decider
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.hit import Origin
+from edge_anpr.unit.inbox import Inbox
 from edge_anpr.unit.journal import told
 from edge_anpr.unit.lists import Armed, Limits, ListFile, Lists
 from edge_anpr.unit.outbox import Outbox, OutboxFull
@@ -41,6 +44,7 @@ from edge_anpr.unit.vision import Vision
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Network, shipped
+from edge_anpr.watch.opener import Trust
 from edge_anpr.watch.ratchet import Ratchet
 
 log = logging.getLogger(__name__)
@@ -57,7 +61,10 @@ def run(config: Config) -> int:
     stop = threading.Event()
     # Before any thread starts, so that none is interrupted: the main thread alone takes these, when it waits for them.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
-    trusted = keys.trusted(config.watchlist.keys)
+    trust = Trust(
+        keys.trusted(config.watchlist.keys), keys.trusted(config.watchlist.centre_keys), config.watchlist.allow_unsigned
+    )
+    seal_to = keys.read(config.delivery.seal_to, "x25519", secret=False) if config.delivery.seal_to else None
     models = config.models
     networks = {
         "detector": Network(
@@ -75,12 +82,11 @@ def run(config: Config) -> int:
     telling = _Telling(outbox)
     lists = Lists(
         config.unit.id,
-        trusted,
+        trust,
         Ratchet(config.delivery.outbox.with_name("ratchet.json")),
         Alarms(lambda text: telling.put("alarm", text)),
         _limits(config),
         lambda: _tell_lists(telling, lists, config, networks, boot_id),
-        allow_unsigned=config.watchlist.allow_unsigned,
     )
     counters, box = Counters(), LatestFrame()
     passes = PassCounter(config.privacy.epoch_minutes * 60_000_000_000)
@@ -99,16 +105,14 @@ def run(config: Config) -> int:
             boot_id, config.camera.id, config.camera.direction,
             networks["detector"].card.sha256, networks["ocr"].card.sha256,
         ),
-        append=outbox.append,
+        append=sealing(outbox.append, seal_to) if seal_to else outbox.append,
         with_evidence=config.delivery.evidence,
         stills=stills,
         utc_of=utc_of if _paced(config) else lambda _: datetime.now(UTC),
     )  # fmt: skip
-    file = ListFile(config.watchlist.path) if config.watchlist.path else None
-    if file and _is_live(config):
-        file.look(lists)
-    elif file:
-        file.first(lists)
+    sources = _list_sources(config, trust, boot_id, telling)
+    for look in sources:
+        look(lists)
     lists.tick(time.monotonic_ns())
     if lists.armed is None:
         _tell_lists(telling, lists, config, networks, boot_id)
@@ -129,8 +133,8 @@ def run(config: Config) -> int:
         told_s = -config.health.interval_s
         while signal.sigtimedwait(ENDS, min(TICK_S, config.health.interval_s)) is None:
             lists.tick(time.monotonic_ns())
-            if file:
-                file.look(lists)
+            for look in sources:
+                look(lists)
             if time.monotonic() - told_s >= config.health.interval_s:
                 told_s = time.monotonic()
                 telling.put("health", counters.tell(box.drops, passes.distinct, armed=lists.armed is not None))
@@ -203,9 +207,32 @@ def _paced(config: Config) -> bool:
     return _is_live(config) or (isinstance(config.camera, ClipCamera) and config.camera.pace == "live")
 
 
+def _list_sources(config: Config, trust: Trust, boot_id: str, telling: _Telling) -> list[Callable[[Lists], None]]:
+    """Where lists come from; each is looked at again and again."""
+    rules = config.watchlist
+    sources: list[Callable[[Lists], None]] = []
+    if rules.path is not None:
+        sources.append(ListFile(rules.path, must=not _is_live(config)).look)
+        if _is_live(config):
+            log.warning(
+                "the list lies on this unit's disk, and whoever takes the disk has it; see watchlist.source: arm"
+            )
+    if rules.centre_keys:
+        sources.append(
+            Arming(
+                config.unit.id, boot_id, trust.centre, Inbox(rules.inbox), lambda text: telling.put("arm", text),
+                asks=rules.source == "arm",
+            ).look
+        )  # fmt: skip
+    return sources
+
+
 def _limits(config: Config) -> Limits:
     rules = config.watchlist
-    return Limits(rules.most_entries, rules.false_hits_per_day, rules.passages_per_day, rules.most_hits_percent)
+    return Limits(
+        rules.most_entries, rules.false_hits_per_day, rules.passages_per_day, rules.most_hits_percent,
+        MatchClass(rules.match),
+    )  # fmt: skip
 
 
 def _tell_lists(telling: _Telling, lists: Lists, config: Config, networks: dict[str, Network], boot_id: str) -> None:

@@ -143,6 +143,26 @@ class Session:
         """What is to be sent to the centre."""
         return self._request
 
+    def state(self) -> dict[str, Any]:
+        """What opens the answer, as JSON values, for the process that opens lists. It holds the secret."""
+        assert self._secret is not None
+        return {
+            "unit": self._unit,
+            "asked_ns": self._asked_ns,
+            "nonce": self._nonce,
+            "recipient": self._recipient,
+            "secret": base64.b64encode(self._secret.raw).decode(),
+        }
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Session:
+        """The session of which this is the state; it asks nothing again."""
+        session = cls.__new__(cls)
+        session._secret = Key("x25519", True, base64.b64decode(state["secret"]))
+        session._unit, session._asked_ns = state["unit"], state["asked_ns"]
+        session._nonce, session._recipient, session._request = state["nonce"], state["recipient"], b""
+        return session
+
     def age_ns(self, now_ns: int) -> int:
         """Since when it asks. Make another one well before ``LIFE``: after it no answer is good any more."""
         return now_ns - self._asked_ns

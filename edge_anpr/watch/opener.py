@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from edge_anpr.datatypes import MatchClass, Unusable
 from edge_anpr.privacy.tokens import KEY_BYTES
 from edge_anpr.watch import envelope
+from edge_anpr.watch.arming import ArmingRefused, Session
 from edge_anpr.watch.tokens import ROW, Group, TokenTable, token_of
 from edge_anpr.watch.watchlist import Header, ListRefused, Watchlist, as_header, header, parse, zulu
 
@@ -52,19 +53,34 @@ class Moment:
         return self.monotonic_ns + int((end - self.utc).total_seconds() * 1e9)
 
 
-def open_list(raw: bytes, trusted: Mapping[str, bytes], unit: str, at: Moment, *, unsigned: bool = False) -> Accepted:
-    """The list in an envelope (or, ``unsigned``, in a bare payload), for this unit, valid at this moment.
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """By id: whose signature counts on lists, and whose on the tickets that come with sealed ones."""
 
+    authorities: Mapping[str, bytes]
+    centre: Mapping[str, bytes] = field(default_factory=dict)
+    allow_unsigned: bool = False
+
+
+def open_list(raw: bytes, trust: Trust, unit: str, at: Moment, sessions: Sequence[Session] | None = None) -> Accepted:
+    """The list in an envelope (or, where that is allowed, in a bare payload), for this unit, valid at this moment.
+
+    With ``sessions`` it is an answer of the centre to one of them, and the moment is that of its ticket.
     Raises ListRefused. What it says holds no plate.
     """
     key = bytearray(os.urandom(KEY_BYTES))
     orders = {
-        "trusted": {name: base64.b64encode(public).decode() for name, public in trusted.items()},
-        "unsigned": unsigned,
+        "authorities": _told(trust.authorities),
+        "centre": _told(trust.centre),
+        "allow_unsigned": trust.allow_unsigned,
         "key": base64.b64encode(key).decode(),
+        "now_ns": at.monotonic_ns,
+        "sessions": None if sessions is None else [session.state() for session in sessions],
     }
     told, rows = _ask(json.dumps(orders).encode() + b"\n" + raw)
     found = header(told["header"])
+    if told["utc"] is not None:
+        at = Moment(datetime.fromisoformat(told["utc"]), at.monotonic_ns)
     judge(found, unit, at.utc)
     groups = [
         Group(country, reason, priority, at.deadline_ns(datetime.fromisoformat(end)))
@@ -86,16 +102,37 @@ def judge(found: Header, unit: str, now: datetime) -> None:
         )
 
 
-def read(raw: bytes, trusted: Mapping[str, bytes], *, unsigned: bool = False) -> tuple[Watchlist, str | None, str]:
+def read(raw: bytes, trust: Trust) -> tuple[Watchlist, str | None, str]:
     """The list in clear, who signed it, and its sha256; for the child, and for people at a desk. Raises ListRefused."""
-    if unsigned and envelope.kind_of(raw) is None:
+    if trust.allow_unsigned and envelope.kind_of(raw) is None:
         return parse(raw), None, hashlib.sha256(raw).hexdigest()
     try:
-        opened = envelope.verify(raw, envelope.LIST, trusted)
+        opened = envelope.verify(raw, envelope.LIST, trust.authorities)
     except envelope.EnvelopeRefused as error:
         hint = "" if envelope.kind_of(raw) else ": the list is not signed (edge-anpr watchlist sign)"
         raise ListRefused(f"{error}{hint}") from None
     return parse(opened.payload), opened.key_id, opened.digest
+
+
+def _unsealed(raw: bytes, sessions: list[Session], trust: Trust, now_ns: int) -> tuple[bytes, str]:
+    """The envelope in an answer of the centre to one of the sessions, and the time by the centre's clock."""
+    refusal = ListRefused("answers no request of this unit")
+    for session in sessions:
+        try:
+            armed = session.open(raw, trust.centre, now_ns)
+        except ArmingRefused as error:
+            refusal = ListRefused(str(error))
+        else:
+            return armed.envelope, armed.utc(now_ns).isoformat()
+    raise refusal
+
+
+def _keys(told: Mapping[str, str]) -> dict[str, bytes]:
+    return {name: base64.b64decode(public) for name, public in told.items()}
+
+
+def _told(keys: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: base64.b64encode(public).decode() for name, public in keys.items()}
 
 
 def _ask(question: bytes) -> tuple[dict[str, Any], bytes]:
@@ -119,10 +156,13 @@ def _ask(question: bytes) -> tuple[dict[str, Any], bytes]:
 def answer() -> None:
     """What the child does: orders and a list from stdin, header and tokens to stdout."""
     orders = json.loads(sys.stdin.buffer.readline())
-    trusted = {name: base64.b64decode(public) for name, public in orders["trusted"].items()}
-    out = sys.stdout.buffer
+    trust = Trust(_keys(orders["authorities"]), _keys(orders["centre"]), orders["allow_unsigned"])
+    out, utc = sys.stdout.buffer, None
     try:
-        watchlist, key_id, digest = read(sys.stdin.buffer.read(), trusted, unsigned=orders["unsigned"])
+        raw = sys.stdin.buffer.read()
+        if orders["sessions"] is not None:
+            raw, utc = _unsealed(raw, [Session.of(state) for state in orders["sessions"]], trust, orders["now_ns"])
+        watchlist, key_id, digest = read(raw, trust)
     except Unusable as error:
         out.write(json.dumps({"refused": str(error)}).encode() + b"\n")
         return
@@ -132,6 +172,7 @@ def answer() -> None:
         "groups": [[item.country, item.reason, item.priority, zulu(item.not_after)] for item in watchlist.entries],
         "key_id": key_id,
         "digest": digest,
+        "utc": utc,
     }
     out.write(json.dumps(head).encode() + b"\n")
     for number, item in enumerate(watchlist.entries):

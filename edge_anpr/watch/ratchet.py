@@ -35,9 +35,11 @@ class Ratchet:
             body = json.loads(raw)
             if body["schema"] != SCHEMA:
                 raise ValueError  # noqa: TRY301
-            self._versions = {str(key): (int(item[0]), str(item[1])) for key, item in body["versions"].items()}
-            self._withdrawn = {str(name): int(version) for name, version in body["withdrawn"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+            self._versions = {
+                key: (_whole(version), str(digest)) for key, (version, digest) in body["versions"].items()
+            }
+            self._withdrawn = {name: _whole(version) for name, version in body["withdrawn"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise Unusable(
                 f"{path}: is damaged, so nobody knows which lists are old; remove it, and the next list begins anew"
             ) from None
@@ -80,3 +82,9 @@ class Ratchet:
         except OSError as error:
             raise Unusable(f"{self._path}: cannot be written: {error.strerror}; no list is taken without it") from error
         self._versions, self._withdrawn = versions, withdrawn
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError
+    return value

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_anpr.plates.text import CLASS_BYTES
 from edge_anpr.privacy.tokens import KEY_BYTES, keyed
 
 TOKEN_BYTES = 16
@@ -41,8 +42,8 @@ class Listed:
 
 
 def token_of(plate: str, key: bytes | bytearray) -> bytes:
-    """Token of a canonical plate (A-Z, 0-9) under the list's key."""
-    return hashlib.blake2b(plate.encode("ascii"), key=key, digest_size=TOKEN_BYTES).digest()
+    """Token of a canonical plate (A-Z, 0-9) under the list's key: that of its classes, see ``privacy.tokens.keyed``."""
+    return hashlib.blake2b(plate.encode("ascii").translate(CLASS_BYTES), key=key, digest_size=TOKEN_BYTES).digest()
 
 
 class TokenTable:

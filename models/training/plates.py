@@ -76,6 +76,11 @@ class PlateRenderer:
         gray = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
         return FlatPlate(np.asarray(gray, np.uint8), bgr, _plain("".join(rows)), len(rows))
 
+    def worn(self, rows: list[str], style: str, band: str, plate_w: float) -> Gray:
+        """Draw a worn grey plate, frontal, in pixels enough to be seen `plate_w` px wide; `rows` may carry marks."""
+        cap = CAPS_PX[2] if plate_w < (70 if len(rows) == 2 else 95) else CAPS_PX[1]
+        return self._compose(rows, _gray_look(STYLES[style], self._rng), band, cap, clean=False)
+
     def crops(self) -> list[tuple[Gray, str]]:
         """Draw a degraded plate as a rectifier cuts it: uint8 32×128 and its text, for each of its rows.
 

@@ -64,7 +64,9 @@ def test_each_plate_is_large_and_inside_long_enough(truth: dict[str, Any]) -> No
 
 
 def test_list_is_accepted_and_names_two_of_the_plates(truth: dict[str, Any]) -> None:
-    signed, key_id, _ = opener.read((DEMO / "watchlist.signed").read_bytes(), keys.trusted([DEMO / "authority.pub"]))
+    signed, key_id, _ = opener.read(
+        (DEMO / "watchlist.signed").read_bytes(), opener.Trust(keys.trusted([DEMO / "authority.pub"]))
+    )
     assert key_id
     assert signed == watchlist.parse((DEMO / "watchlist.json").read_bytes())
     opener.judge(signed.header, "demo-pole", datetime(2026, 12, 1, tzinfo=UTC))

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from edge_anpr.plates.layouts import LAYOUTS
 from edge_anpr.plates.syntax import decide, fitting, grouped
 from edge_anpr.plates.text import ALPHABET, encode, reveal
 
@@ -51,15 +50,10 @@ def test_a_clear_picture_of_an_unusual_plate_stands() -> None:
 
 def test_the_country_is_told_only_where_no_other_fits() -> None:
     assert decide(seen("1DBD01"))[2].country == "NL"  # type: ignore[union-attr]
-    assert decide(seen("DBDB01"))[2] is None  # Dutch sidecode 5, and a German district with two letters
+    assert decide(seen("DDDB12"))[2] is None  # Dutch sidecode 5, and Dresden with two letters
+    assert decide(seen("DBDB12"))[2].country == "NL"  # type: ignore[union-attr] # no German district is DB
 
 
 def test_grouping_follows_the_layout() -> None:
     assert grouped("1DBD01", "NL sidecode 8") == "1-DBD-01"
     assert grouped("1DBD01", None) == "1DBD01"
-
-
-def test_every_layout_fits_what_it_describes() -> None:
-    for layout in LAYOUTS:
-        text = layout.pattern.replace("-", "").replace("X", layout.letters[0]).replace("9", "3")
-        assert layout in fitting(encode(text)), layout

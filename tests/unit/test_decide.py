@@ -28,6 +28,7 @@ from edge_anpr.watch.tokens import Group, TokenTable
 from edge_anpr.watch.watchlist import Header, Mandate
 
 LATER = datetime(2099, 1, 1, tzinfo=UTC)
+GROUP = Group("NL", "stolen", 1, 2**62)
 LISTED, OTHER = "QA12CE", "KU99QX"
 SCHEMA = json.loads((resources.files("edge_anpr.unit") / "hit.schema.json").read_text())
 
@@ -45,8 +46,8 @@ class Road:
         self.pipeline = Pipeline(None, None)  # type: ignore[arg-type] # no networks: readings are given below
         self.counters, self.passes = Counters(), PassCounter(10**18)
         header = Header("l", 7, LATER, LATER, ("*",), Mandate("r", "T-1", "a", LATER))
-        table = TokenTable.of([("DB01DB", Group("NL", "x", 1, 10**19)), (LISTED, Group("NL", "stolen", 1, 10**19))])
-        self.armed: Armed | None = Armed(header, Matcher(table), Breaker(10), "key", "0" * 64, 10**19, {})
+        table = TokenTable.of([("DB01DB", GROUP), (LISTED, GROUP)])
+        self.armed: Armed | None = Armed(header, Matcher(table), Breaker(10), "key", "0" * 64, 2**62, {})
         self.decider = Decider(
             self.pipeline, self,  # type: ignore[arg-type] # of the lists it asks which one is in force
             self.passes, self.counters, origin=Origin("0" * 16, "cam-1", "in", "a", "b"),
@@ -111,6 +112,7 @@ def test_a_hit_goes_out_when_two_frames_agree_and_is_completed_under_the_same_id
     assert (first["agree"], final["agree"], final["frames"]) == (2, 4, 4)
     assert (final["read"], final["match"]["listed"], final["match"]["entry"]) == (LISTED, LISTED, 1)
     assert (first["seq"], final["seq"]) == (1, 2)
+    assert 0.9 < final["match"]["probability"] < 1
     assert road.counters.hits == 1
 
 

@@ -13,6 +13,7 @@ from edge_anpr.datatypes import Unusable
 from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.lists import Limits, ListFile, Lists
 from edge_anpr.watch import envelope
+from edge_anpr.watch.opener import Trust
 from edge_anpr.watch.ratchet import Ratchet
 from tests.watch.lists import END, TRUSTED, at, signed
 
@@ -24,7 +25,9 @@ class Unit:
         self.told: list[dict[str, Any]] = []
         self.changes = 0
         self.alarms = Alarms(lambda text: self.told.append(json.loads(text)))
-        self.lists = Lists("pole-07", TRUSTED, Ratchet(folder / "ratchet.json"), self.alarms, limits, self._changed)
+        self.lists = Lists(
+            "pole-07", Trust(TRUSTED), Ratchet(folder / "ratchet.json"), self.alarms, limits, self._changed
+        )
 
     def _changed(self) -> None:
         self.changes += 1
@@ -156,10 +159,10 @@ def test_a_file_is_taken_when_it_changes_and_when_it_goes_the_list_stays(tmp_pat
 def test_a_desk_is_told_at_once_what_is_wrong_with_its_file(tmp_path: Path) -> None:
     unit, path = Unit(tmp_path), tmp_path / "list.signed"
     with pytest.raises(Unusable, match=r"set watchlist\.path"):
-        ListFile(path).first(unit.lists)
+        ListFile(path, must=True).look(unit.lists)
     path.write_bytes(signed("QA12CE", units=("pole-08",)))
     with pytest.raises(Unusable, match=r"list\.signed: is not for unit"):
-        ListFile(path).first(unit.lists)
+        ListFile(path, must=True).look(unit.lists)
 
 
 def test_a_version_that_cannot_be_kept_is_not_put_in_force(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from nacl.signing import SigningKey
+
 from edge_anpr.privacy.keys import Key, key_id
 from edge_anpr.watch import envelope
 from edge_anpr.watch.opener import Moment
@@ -13,7 +15,14 @@ from edge_anpr.watch.watchlist import Entries, Header, Mandate, Watchlist, paylo
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 START, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 12, 31, tzinfo=UTC)
-SECRET, PUBLIC = envelope.new_pair("test")
+
+
+def pair(seed: bytes) -> tuple[Key, Key]:
+    """A key pair that is the same in every process."""
+    return Key("ed25519", True, seed), Key("ed25519", False, bytes(SigningKey(seed).verify_key))
+
+
+SECRET, PUBLIC = pair(b"authority".ljust(32))
 TRUSTED = {key_id(PUBLIC.raw): PUBLIC.raw}
 
 
