@@ -25,8 +25,10 @@ SUBSCRIPTION = "anpr/v1/+/+/+/arm"
 MAX_UNITS = 10_000
 # A minute less than a request is good for, so that the answer is not refused for the way it took.
 GOOD_S = arming.LIFE.total_seconds() - 60
-# An answer may be megabytes, and a request costs nothing.
+# An answer may be megabytes, and a request costs nothing. A unit that refuses its list (it would give too many false
+# hits there, say) asks again every minute, for ever: each time the pause is twice as long.
 PAUSE_S = 5.0
+LONGEST_PAUSE_S = 1800.0
 LOOK_S = 1.0
 
 Decide = Callable[[str], bool | None]
@@ -44,6 +46,19 @@ class _Asking:
     told: str | None = None  # what was last said of it, so that it is said once
     declined: str | None = None  # the list's digest to which the operator said no
     warned: bool = False  # it was sent the revocation of what it holds
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What a unit was sent last: to which start of it, which list, how often in a row."""
+
+    at_s: float
+    boot_id: str
+    digest: str
+    times: int
+
+    def pause_s(self) -> float:
+        return float(min(PAUSE_S * 2 ** min(max(self.times - 1, 0), 20), LONGEST_PAUSE_S))
 
 
 class Armer:
@@ -65,7 +80,7 @@ class Armer:
         self._link, self._listfile, self._revocations = link, listfile, revocations
         self._secret, self._decide, self._units, self._now = secret, decide, units, now
         self._asking: dict[str, _Asking] = {}
-        self._answered: dict[str, float] = {}
+        self._sent: dict[str, _Sent] = {}
         self._in_flight: dict[int, str] = {}
         self._connected = False
         self._complaint: str | None = None
@@ -159,7 +174,10 @@ class Armer:
         return why_not is None
 
     def _decide_on(self, topic: str, asking: _Asking, listed: Listed) -> None:
-        recent = time.monotonic() - self._answered.get(topic, -PAUSE_S) < PAUSE_S
+        sent = self._sent.get(topic)
+        if sent is not None and (sent.boot_id, sent.digest) != (asking.request.boot_id, listed.digest):
+            sent = _Sent(sent.at_s, asking.request.boot_id, listed.digest, 0)
+        recent = sent is not None and time.monotonic() - sent.at_s < sent.pause_s()
         if asking.declined == listed.digest or recent or self._question not in (None, topic):
             return
         yes = True if self._decide is None else self._decide(self._question_of(topic, asking, listed))
@@ -179,8 +197,13 @@ class Armer:
             return
         if self._send(topic, sealed):
             del self._asking[topic]
-            self._answered[topic] = time.monotonic()
-            _log.info("%s: sent list %s version %d", _short(topic), listed.header.list_id, listed.header.version)
+            times = 1 if sent is None else sent.times + 1
+            self._sent.pop(topic, None)
+            while len(self._sent) >= MAX_UNITS:
+                del self._sent[next(iter(self._sent))]
+            self._sent[topic] = _Sent(time.monotonic(), asking.request.boot_id, listed.digest, times)
+            again = "" if times == 1 else " again; it asked anew, and its alarm says why"
+            _log.info("%s: sent list %s version %d%s", _short(topic), *_named(listed), again)
 
     def _question_of(self, topic: str, asking: _Asking, listed: Listed) -> str:
         request, header = asking.request, listed.header
@@ -207,6 +230,10 @@ class Armer:
         if asking.told != text:
             _log.warning("%s: %s", _short(topic), text)
         asking.told = text
+
+
+def _named(listed: Listed) -> tuple[str, int]:
+    return listed.header.list_id, listed.header.version
 
 
 def _short(topic: str) -> str:

@@ -230,6 +230,27 @@ def test_many_requests_of_one_unit_are_answered_now_and_then(centre: Centre, mon
     assert len(unit.heard) == 1
 
 
+def test_a_unit_that_does_not_take_its_list_is_sent_it_ever_more_rarely(
+    centre: Centre, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(armer, "PAUSE_S", 0.1)
+    centre.armer()
+    unit = centre.unit()
+    came: list[float] = []
+    while len(came) < 4:
+        unit.ask()
+        centre.until(lambda: unit.heard)
+        unit.heard.clear()
+        came.append(time.monotonic())
+    assert came[-1] - came[0] > 0.6  # 0.1, 0.2 and 0.4 s; three times 0.1 without the doubling
+    assert sum("again; it asked anew" in line for line in caplog.messages) == 3
+    unit.ask(boot_id="cd34")  # it has started anew
+    began = time.monotonic()
+    centre.until(lambda: unit.heard)
+    assert time.monotonic() - began < 0.8
+
+
 def test_an_old_request_is_not_answered(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(armer, "GOOD_S", 0.2)
     says: list[bool | None] = [None]

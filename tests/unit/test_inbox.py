@@ -69,7 +69,7 @@ def test_dropping_and_taking_at_once_loses_nothing(box: Inbox, tmp_path: Path) -
 def test_what_is_no_plain_file_is_thrown_away(box: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "run" / "inbox"
     secret = tmp_path / "secret"
-    secret.write_bytes(b"not for the recogniser")
+    secret.write_bytes(b"secret")
     (folder / "1.message").symlink_to(secret)
     os.mkfifo(folder / "2.message")
     monkeypatch.setattr(inbox, "MAX_MESSAGE_BYTES", 10)
