@@ -143,6 +143,7 @@ class Watchlist(_Strict):
     keys: list[FilePath] = Field(default=[], max_length=2)
     allow_unsigned: bool = False
     centre_keys: list[FilePath] = Field(default=[], max_length=2)
+    identity: FilePath | None = None
     inbox: FilePath = Path("/run/edge-anpr/inbox")
     match: Literal["exact", "confusable", "near"] = "confusable"
     most_entries: int = Field(default=200_000, ge=0, le=200_000)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from edge_anpr import cli, cli_centre
+from edge_anpr import cli
 from edge_anpr.privacy import keys, seal
 from edge_anpr.privacy.seal import is_sealed
 from edge_anpr.watch import arming, envelope, watchlist
@@ -22,7 +22,7 @@ from tests.conftest import Process, free_port, until
 
 centre = shared.centre  # the fixture
 
-RUN = "import sys; from edge_anpr import cli, cli_centre; cli.main.add_command(cli_centre.centre); cli.main()"
+RUN = "from edge_anpr import cli; cli.main()"
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -31,7 +31,6 @@ def command(*arguments: str | Path) -> list[str]:
 
 def run(*arguments: str | Path) -> Result:
     """In this process, for what needs none of its own."""
-    cli.main.add_command(cli_centre.centre)
     return CliRunner().invoke(cli.main, ["centre", *map(str, arguments)])
 
 

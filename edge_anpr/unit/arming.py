@@ -1,4 +1,4 @@
-"""Asks the centre for a list until one is in force, and takes what the centre sends: lists, and withdrawals."""
+"""Asks the centre for a list, then for a newer one, and takes what the centre sends: lists, and withdrawals."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from edge_anpr.privacy.keys import Key
 from edge_anpr.privacy.seal import is_sealed
 from edge_anpr.unit.inbox import Inbox
 from edge_anpr.unit.lists import Lists, now
-from edge_anpr.watch.arming import LIFE, Session, read_revocation
+from edge_anpr.watch.arming import LIFE, Holds, Session, read_revocation
+from edge_anpr.watch.watchlist import Header
 
 # Nobody may be at the centre yet, so the unit asks again; an operator may take his time, so older requests stand.
 ASK_NS = 30_000_000_000
+# With a list in force it asks for a newer one, which the centre answers when there is one.
+ASK_AGAIN_NS = 600_000_000_000
 _KEPT = int(LIFE.total_seconds() * 1e9) // ASK_NS
 
 
@@ -39,25 +42,33 @@ class Arming:
         self._unit, self._boot_id, self._centre, self._inbox, self._put = unit, boot_id, centre, inbox, put
         self._asks, self._identity = asks, identity
         self._sessions: deque[Session] = deque(maxlen=_KEPT)
+        self._holds: Holds | None = None
+        put(b"")  # what was asked before this start can be answered to nobody
 
     def look(self, lists: Lists) -> None:
-        """Take what has come, then ask if there is need to."""
-        for message in self._inbox.take():
+        """Take what has come, then ask if it is time to."""
+        try:
+            messages = self._inbox.take()
+        except Unusable as error:
+            lists.refuse(str(error))
+            messages = []
+        for message in messages:
             self._hear(message, lists)
-        if not self._asks:
+        if self._asks:
+            self._ask(lists.armed.header if lists.armed else None)
+
+    def _ask(self, header: Header | None) -> None:
+        now_ns = time.monotonic_ns()
+        holds = Holds(header.list_id, header.version) if header else None
+        every_ns = ASK_NS if holds is None else ASK_AGAIN_NS
+        if self._sessions and holds == self._holds and self._sessions[-1].age_ns(now_ns) < every_ns:
             return
-        if lists.armed is not None:
-            if self._sessions:
-                self._sessions.clear()
-                self._put(b"")  # there is nothing to ask any more
-        elif not self._sessions or self._sessions[-1].age_ns(time.monotonic_ns()) >= ASK_NS:
-            self._sessions.append(
-                Session(
-                    self._unit, self._boot_id, time.monotonic_ns(),
-                    version=edge_anpr.__version__, identity=self._identity,
-                )
-            )  # fmt: skip
-            self._put(self._sessions[-1].request())
+        self._holds = holds
+        session = Session(
+            self._unit, self._boot_id, now_ns, version=edge_anpr.__version__, holds=holds, identity=self._identity
+        )
+        self._sessions.append(session)
+        self._put(session.request())
 
     def _hear(self, message: bytes, lists: Lists) -> None:
         if is_sealed(message):

@@ -104,16 +104,19 @@ class Lists:
                 "watchlist: UNSIGNED list %s version %d with %d entries is in use: nobody answers for it",
                 header.list_id, header.version, count,
             )  # fmt: skip
+        before = self._armed
+        same = before is not None and before.digest == accepted.digest
         self._armed = Armed(
             header,
             Matcher(accepted.table, self._limits.match),
-            Breaker(self._limits.most_hits_percent),
+            # The same list again does not mend a breaker that it has tripped.
+            before.breaker if before and same else Breaker(self._limits.most_hits_percent),
             accepted.key_id,
             accepted.digest,
             accepted.ends_ns,
             accepted.expected,
         )
-        for code in (DISARMED, REFUSED, BREAKER):
+        for code in (DISARMED, REFUSED) if same else (DISARMED, REFUSED, BREAKER):
             self._alarms.clear(code)
         log.info("armed with list %s version %d: %d entries", header.list_id, header.version, count)
         self._changed()

@@ -222,6 +222,7 @@ def _list_sources(config: Config, trust: Trust, boot_id: str, telling: _Telling)
             Arming(
                 config.unit.id, boot_id, trust.centre, Inbox(rules.inbox), lambda text: telling.put("arm", text),
                 asks=rules.source == "arm",
+                identity=keys.read(rules.identity, "ed25519", secret=True) if rules.identity else None,
             ).look
         )  # fmt: skip
     return sources

@@ -114,8 +114,8 @@ def read(raw: bytes, trust: Trust) -> tuple[Watchlist, str | None, str]:
     return parse(opened.payload), opened.key_id, opened.digest
 
 
-def _unsealed(raw: bytes, sessions: list[Session], trust: Trust, now_ns: int) -> tuple[bytes, str]:
-    """The envelope in an answer of the centre to one of the sessions, and the time by the centre's clock."""
+def _unsealed(raw: bytes, sessions: list[Session], trust: Trust, now_ns: int) -> tuple[bytes, str, int]:
+    """The envelope in an answer of the centre to one of the sessions, the time by its clock, the version it told."""
     refusal = ListRefused("answers no request of this unit")
     for session in sessions:
         try:
@@ -123,7 +123,7 @@ def _unsealed(raw: bytes, sessions: list[Session], trust: Trust, now_ns: int) ->
         except ArmingRefused as error:
             refusal = ListRefused(str(error))
         else:
-            return armed.envelope, armed.utc(now_ns).isoformat()
+            return armed.envelope, armed.utc(now_ns).isoformat(), armed.ticket.version
     raise refusal
 
 
@@ -157,12 +157,16 @@ def answer() -> None:
     """What the child does: orders and a list from stdin, header and tokens to stdout."""
     orders = json.loads(sys.stdin.buffer.readline())
     trust = Trust(_keys(orders["authorities"]), _keys(orders["centre"]), orders["allow_unsigned"])
-    out, utc = sys.stdout.buffer, None
+    out, utc, version = sys.stdout.buffer, None, None
     try:
         raw = sys.stdin.buffer.read()
         if orders["sessions"] is not None:
-            raw, utc = _unsealed(raw, [Session.of(state) for state in orders["sessions"]], trust, orders["now_ns"])
+            raw, utc, version = _unsealed(
+                raw, [Session.of(state) for state in orders["sessions"]], trust, orders["now_ns"]
+            )
         watchlist, key_id, digest = read(raw, trust)
+        if version not in (None, watchlist.header.version):
+            raise ListRefused("is another version than the one it was sent as")
     except Unusable as error:
         out.write(json.dumps({"refused": str(error)}).encode() + b"\n")
         return

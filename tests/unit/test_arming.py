@@ -58,10 +58,14 @@ def pole(tmp_path: Path) -> Pole:
 def test_it_asks_until_it_is_armed_and_judges_the_list_by_the_centres_clock(pole: Pole) -> None:
     assert pole.look() is None
     assert pole.look() is None
-    assert len(pole.asked) == 1  # not at every look
+    assert pole.asked[0] == b""  # what was asked before is void
+    assert len(pole.asked) == 2  # not at every look
     pole.answer("QA12CE")  # NOW of the tests is long gone by this machine's clock, and so is the list's end one day
     assert pole.look() == 3
-    assert pole.asked[1:] == [b""]
+    assert len(pole.asked) == 3  # and now for a newer one
+    held = read_request(pole.asked[-1]).holds
+    assert held is not None
+    assert (held.list_id, held.version) == ("test", 3)
     assert pole.lists.armed is not None
     left_s = (pole.lists.armed.ends_ns - time.monotonic_ns()) / 1e9
     assert abs(left_s - (datetime(2026, 12, 31, tzinfo=UTC) - NOW).total_seconds()) < 60
@@ -73,8 +77,8 @@ def test_an_operator_who_takes_his_time_may_answer_an_older_request(
     monkeypatch.setattr(module, "ASK_NS", 0)
     for _ in range(3):
         pole.look()
-    assert len(pole.asked) == 3
-    pole.answer("QA12CE", request=pole.asked[0])
+    assert len(pole.asked) == 4
+    pole.answer("QA12CE", request=pole.asked[1])
     assert pole.look() == 3
 
 
@@ -103,11 +107,21 @@ def test_what_is_not_the_centres_answer_to_this_unit_leaves_it_as_it_was(pole: P
     pole.inbox.drop(answer(read_request(other.asked[-1]), signed("QA12CE"), 3, SECRET, NOW))
     pole.inbox.drop(answer(asked, signed("QA12CE", units=("pole-08",)), 3, SECRET, NOW))
     pole.inbox.drop(answer(asked, signed("QA12CE"), 3, SECRET, NOW + timedelta(days=365)))
+    pole.inbox.drop(answer(asked, signed("QA12CE"), 4, SECRET, NOW))  # sent as another version than it is
     pole.inbox.drop(revoke("test", 3, ("*",), stranger, NOW))
     pole.inbox.drop(signed("QA12CE"))  # a list in clear is no answer
     pole.inbox.drop(os.urandom(100))
     assert pole.look() is None
     assert pole.alarms.codes == ("list-refused",)
+
+
+def test_a_newer_list_is_taken_while_the_old_one_is_in_force(pole: Pole) -> None:
+    pole.look()
+    pole.answer("QA12CE")
+    assert pole.look() == 3
+    pole.answer("QA12CE", "KU99QX", version=4)
+    assert pole.look() == 4
+    assert pole.alarms.codes == ()
 
 
 def test_nothing_of_the_list_is_on_the_disk(pole: Pole) -> None:
@@ -127,7 +141,7 @@ from tests.unit.test_arming import Pole
 
 pole = Pole(Path(sys.argv[1]))
 pole.look()
-print(pole.asked[0].decode(), flush=True)
+print(pole.asked[1].decode(), flush=True)
 pole.inbox.drop(bytes.fromhex(sys.stdin.readline()))
 assert pole.look() == 3
 print("armed", flush=True)

@@ -131,6 +131,9 @@ def test_a_breaker_that_trips_is_an_alarm_until_another_list_comes(tmp_path: Pat
         unit.lists.armed.breaker.note(0, hit=True)
     unit.lists.tick(0)
     assert unit.codes == "breaker"
+    unit.lists.offer(RAW, at(), "list")
+    assert unit.lists.armed.breaker.tripped
+    assert unit.codes == "breaker"
     unit.lists.offer(signed("QA12CE", version=6), at(), "list")
     assert unit.codes == ""
     assert not unit.lists.armed.breaker.tripped
