@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300
 
-.PHONY: help run test check format evaluate train demo clean
+.PHONY: help run test check format evaluate year train demo clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -31,6 +31,9 @@ format: $(VENV)/.dev ## let ruff put the code into shape
 
 evaluate: $(VENV)/.evaluate ## measure the models on labelled material: make evaluate DATA=folder (ARGS="--only clips")
 	@$(BIN)/python models/training/evaluate.py '$(DATA)' --out models/training/runs/evaluation $(ARGS)
+
+year: $(VENV)/.dev ## a year of passages in simulation: false hits of a list against those expected (ARGS="--entries 60000")
+	@$(BIN)/python models/training/year.py $(ARGS)
 
 # The detector comes first: it shows the labeller where the real plates are that the OCR learns from.
 train: $(VENV)/.train ## train both models, or go on with a run (four hours on one core): make train DATA=folder

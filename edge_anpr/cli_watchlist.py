@@ -162,6 +162,38 @@ def show(file: Path, public: tuple[Path, ...], plates: bool) -> None:
                 click.echo(f"{plate},{item.country},{item.reason},{item.not_after:%Y-%m-%dT%H:%M:%SZ},{item.priority}")
 
 
+@watchlist.command()
+@click.argument("file", type=_FILE)
+@click.option("--passages-per-day", type=click.FloatRange(min=1), default=5000.0, show_default=True)
+@click.option("--key", "public", multiple=True, type=_FILE, help="NAME.pub; without it nothing is verified.")
+def simulate(file: Path, passages_per_day: float, public: tuple[Path, ...]) -> None:
+    """Say how many false hits a day a list will make, by class, where so many vehicles pass.
+
+    A false hit is a vehicle that is taken for a listed one because its plate was misread. A unit reckons the same and
+    refuses a list that would make more than watchlist.false_hits_per_day. See docs/matching.md.
+    """
+    from edge_anpr.datatypes import MatchClass
+    from edge_anpr.tools.terminal import table
+    from edge_anpr.watch.budget import expected_false_hits
+
+    found, _, _ = _open(file, public)
+    expected = expected_false_hits(list(found.plates()), passages_per_day)
+    total, rows = 0.0, []
+    for step in MatchClass:
+        total += expected[step]
+        rows.append((step.value, f"{expected[step]:.3g}", f"{total:.3g}", _every(total)))
+    columns = ("class", "false hits a day", "up to this class", "that is one in")
+    table(f"{len(found)} plates, {passages_per_day:g} passages a day", columns, rows)
+    click.echo("watchlist.match says up to which class a unit goes: confusable, if nothing is said")
+
+
+def _every(per_day: float) -> str:
+    if per_day <= 0:
+        return "for ever"
+    days = 1 / per_day
+    return f"{days / 365:.3g} years" if days > 730 else f"{days:.3g} days" if days > 2 else f"{days * 24:.3g} hours"
+
+
 def _open(file: Path, public: tuple[Path, ...]) -> tuple[Watchlist, str | None, str]:
     """A list, who signed it, and its sha256; without keys whatever it is, signed or not."""
     from edge_anpr.privacy import keys

@@ -43,6 +43,17 @@ def test_a_table_becomes_a_signed_list_that_says_who_answers_for_it(desk: Path) 
     assert "QA12CE,NL,stolen,2099-12-31T23:59:59Z,1" in watchlist("show", desk / "stolen.signed", "--plates")
 
 
+def test_the_false_hits_of_a_list_grow_with_its_plates_and_with_the_traffic(desk: Path) -> None:
+    def told(*words: object) -> list[float]:
+        rows = watchlist("simulate", desk / "stolen.signed", *words).splitlines()
+        return [float(row.split("│")[2]) for row in rows if "│" in row]
+
+    few, many = told("--passages-per-day", 5000), told("--passages-per-day", 50_000)
+    assert len(few) == 3
+    assert 0 < sum(few) < 0.01
+    assert many == pytest.approx([10 * value for value in few], rel=0.02)
+
+
 def test_what_a_unit_would_refuse_is_said(desk: Path) -> None:
     trusting = ("verify", desk / "stolen.signed", "--key", desk / "authority.pub")
     assert "is not for unit pole-08" in watchlist(*trusting, "--unit", "pole-08", code=2)
@@ -87,6 +98,6 @@ def test_what_a_unit_would_refuse_is_not_signed(desk: Path) -> None:
 
 def test_every_command_explains_itself() -> None:
     overview = watchlist("--help")
-    for command in ("keygen", "make", "sign", "verify", "show"):
+    for command in ("keygen", "make", "sign", "verify", "show", "simulate"):
         assert command in overview
         assert len(watchlist(command, "--help").splitlines()) > 5

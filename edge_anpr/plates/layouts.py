@@ -12,12 +12,15 @@ look-alikes need be exact.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from edge_anpr.plates import districts
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DIGITS = "0123456789"
+# Of a layout's texts at most so many exist: some are kept back, and numbers of vehicles that are gone come back late.
+MOST_OCCUPIED = 0.5
 _SIDECODES = (
     "XX-99-99", "99-99-XX", "99-XX-99", "XX-99-XX", "XX-XX-99", "99-XX-XX", "99-XXX-9",
     "9-XXX-99", "XX-999-X", "X-999-XX", "XXX-99-X", "X-99-XXX", "9-XX-999", "999-XX-9",
@@ -44,6 +47,14 @@ class Layout:
         sets = {"X": self.letters, "l": self.lead, "9": DIGITS, "#": DIGITS[1:]}
         places = ["".join(sorted(set(place))) for place in zip(*self.codes, strict=True)]
         return [places.pop(0) if slot == "d" else sets.get(slot, slot) for slot in self.pattern if slot != "-"]
+
+    @property
+    def ways(self) -> int:
+        """How many texts fit."""
+        places = [len(slot) for slot in self.slots]
+        if self.codes:
+            places[self.code_at : self.code_at + len(self.codes[0])] = [len(self.codes)]
+        return math.prod(places)
 
     @property
     def code_at(self) -> int:
@@ -89,7 +100,22 @@ def _without(left_out: str) -> str:
 
 
 def _country(code: str, source: str, vehicles: float, *families: _Family) -> Country:
-    return Country(code, source, vehicles, tuple(layout for family in families for layout in family.layouts(code)))
+    layouts = [layout for family in families for layout in family.layouts(code)]
+    return Country(code, source, vehicles, tuple(_spread(layouts, vehicles * 1e6)))
+
+
+def _spread(layouts: list[Layout], vehicles: float) -> list[Layout]:
+    """Shares such that no layout has more vehicles than texts to give them: short plates are few, however written."""
+    total = sum(layout.share for layout in layouts)
+    shares = [layout.share for layout in layouts]
+    caps = [MOST_OCCUPIED * layout.ways / vehicles * total for layout in layouts]
+    for _ in layouts:
+        over = sum(max(share - cap, 0.0) for share, cap in zip(shares, caps, strict=True))
+        room = sum(share for share, cap in zip(shares, caps, strict=True) if share < cap)
+        if over < 1e-9 or not room:
+            break
+        shares = [cap if share >= cap else share * (1 + over / room) for share, cap in zip(shares, caps, strict=True)]
+    return [replace(layout, share=share) for layout, share in zip(layouts, shares, strict=True)]
 
 
 def _dutch() -> Country:

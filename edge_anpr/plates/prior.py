@@ -19,6 +19,11 @@ ELSE = 0.03
 _ELSE_VEHICLES = 1e7
 _CHARACTERS = len(ALPHABET)
 _TOTAL = sum(layout.share for layout in LAYOUTS)
+# Plates that fit no layout are as long as others.
+_OF_LENGTH: dict[int, float] = {}
+for _layout in LAYOUTS:
+    _OF_LENGTH[len(_layout.slots)] = _OF_LENGTH.get(len(_layout.slots), 0.0) + _layout.share / _TOTAL
+_ODD_LENGTH = 0.001
 # A country's share of all passages over its vehicles: how often one of them is the next to pass.
 _PASSING = {country.code: (1 - ELSE) * country.share / _TOTAL / (country.vehicles * 1e6) for country in COUNTRIES}
 
@@ -103,7 +108,7 @@ TABLES: dict[int, Table] = {
 
 
 def _anything(length: int) -> float:
-    return float(ELSE / float(_CHARACTERS) ** length)
+    return ELSE * _OF_LENGTH.get(length, _ODD_LENGTH) / float(_CHARACTERS) ** length
 
 
 def likelihoods(texts: NDArray[np.uint8]) -> NDArray[np.float64]:

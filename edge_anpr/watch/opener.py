@@ -16,22 +16,29 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from edge_anpr.datatypes import MatchClass, Unusable
 from edge_anpr.privacy.tokens import KEY_BYTES
 from edge_anpr.watch import envelope
 from edge_anpr.watch.arming import ArmingRefused, Session
+from edge_anpr.watch.budget import expected_false_hits
 from edge_anpr.watch.tokens import ROW, Group, TokenTable, token_of
 from edge_anpr.watch.watchlist import Header, ListRefused, Watchlist, as_header, header, parse, zulu
 
 # A Pi 4 needs 15 s for the largest list; a child that takes longer hangs.
 TIMEOUT_S = 120.0
+# Of so many entries the expected false hits are good to 5 %.
+SAMPLED = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A list that was opened: header, tokens, who signed it (None: nobody), sha256, when it ends (monotonic ns)."""
+    """A list that was opened: header, tokens, who signed it (None: nobody), sha256, when it ends (monotonic ns).
+
+    ``expected``: false hits a day, by class.
+    """
 
     header: Header
     table: TokenTable = field(repr=False)
@@ -62,10 +69,19 @@ class Trust:
     allow_unsigned: bool = False
 
 
-def open_list(raw: bytes, trust: Trust, unit: str, at: Moment, sessions: Sequence[Session] | None = None) -> Accepted:
+def open_list(
+    raw: bytes,
+    trust: Trust,
+    unit: str,
+    at: Moment,
+    sessions: Sequence[Session] | None = None,
+    *,
+    passages_per_day: float = 0.0,
+) -> Accepted:
     """The list in an envelope (or, where that is allowed, in a bare payload), for this unit, valid at this moment.
 
-    With ``sessions`` it is an answer of the centre to one of them, and the moment is that of its ticket.
+    With ``sessions`` it is an answer of the centre to one of them, and the moment is that of its ticket. False hits are
+    expected for ``passages_per_day``.
     Raises ListRefused. What it says holds no plate.
     """
     key = bytearray(os.urandom(KEY_BYTES))
@@ -75,6 +91,7 @@ def open_list(raw: bytes, trust: Trust, unit: str, at: Moment, sessions: Sequenc
         "allow_unsigned": trust.allow_unsigned,
         "key": base64.b64encode(key).decode(),
         "now_ns": at.monotonic_ns,
+        "passages_per_day": passages_per_day,
         "sessions": None if sessions is None else [session.state() for session in sessions],
     }
     told, rows = _ask(json.dumps(orders).encode() + b"\n" + raw)
@@ -86,8 +103,9 @@ def open_list(raw: bytes, trust: Trust, unit: str, at: Moment, sessions: Sequenc
         Group(country, reason, priority, at.deadline_ns(datetime.fromisoformat(end)))
         for country, reason, priority, end in told["groups"]
     ]
+    expected = {MatchClass(name): float(value) for name, value in told["expected"].items()}
     table = TokenTable(key, groups, rows)
-    return Accepted(found, table, told["key_id"], told["digest"], at.deadline_ns(found.ends), {})
+    return Accepted(found, table, told["key_id"], told["digest"], at.deadline_ns(found.ends), expected)
 
 
 def judge(found: Header, unit: str, now: datetime) -> None:
@@ -125,6 +143,13 @@ def _unsealed(raw: bytes, sessions: list[Session], trust: Trust, now_ns: int) ->
         else:
             return armed.envelope, armed.utc(now_ns).isoformat(), armed.ticket.version
     raise refusal
+
+
+def _expected(watchlist: Watchlist, passages_per_day: float) -> Mapping[MatchClass, float]:
+    # Some entries stand for all: 200,000 pairs would cost 15 MB only to be drawn from.
+    step = max(len(watchlist) // SAMPLED, 1)
+    some = list(islice(watchlist.plates(), 0, None, step))
+    return expected_false_hits(some, passages_per_day * len(watchlist) / max(len(some), 1))
 
 
 def _keys(told: Mapping[str, str]) -> dict[str, bytes]:
@@ -177,6 +202,7 @@ def answer() -> None:
         "key_id": key_id,
         "digest": digest,
         "utc": utc,
+        "expected": _expected(watchlist, orders["passages_per_day"]),
     }
     out.write(json.dumps(head).encode() + b"\n")
     for number, item in enumerate(watchlist.entries):

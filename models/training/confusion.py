@@ -87,7 +87,9 @@ def measure(seen: Sequence[Seen]) -> dict[str, Any]:
         "read": _pairs(table),
         "evident": _pairs(evident / np.maximum(of, 1)[None, :, None]),
         "twins": {
-            ALPHABET[a]: [round(float(v), 2) for v in np.quantile(odds, (np.arange(QUANTILES) + 0.5) / QUANTILES)]
+            ALPHABET[a]: [
+                round(float(v), 2) for v in np.quantile(odds or [0.0], (np.arange(QUANTILES) + 0.5) / QUANTILES)
+            ]
             for a, odds in twins.items()
         },
         "more": round((len(same) - wrong[0]) / max(wrong[1], 1), 3),

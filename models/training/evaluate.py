@@ -3,8 +3,9 @@
     python models/training/evaluate.py DATA [--only PART ...] [--out FOLDER] [--readme FILE] [--document FILE]
 
 DATA holds the folders that exist of: nl_clips, eu_crops (measure only), ro_dashcam, openimages_plates, pl_photos
-(their held-back parts). Parts: clips, crops, detection, rendered, negatives, calibration, and peer: eu_crops read
-with RapidOCR's recogniser. Exact is letter by letter; folded takes O for 0 and I for 1, one drawing in many fonts.
+(their held-back parts). Parts: clips, crops, detection, rendered, negatives, calibration, hits (the probability of
+matches, and the budget of false ones: rendered, needs nothing of DATA), and peer: eu_crops read with RapidOCR's
+recogniser. Exact is letter by letter; folded takes O for 0 and I for 1, one drawing in many fonts.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 from pathlib import Path
 
 import evaluate_detector
+import evaluate_hits
 import evaluate_ocr
 from figures import Figures
 from splits import TRAIN_SETS
@@ -24,7 +26,7 @@ from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Network, shipped
 
-PARTS = ("clips", "crops", "detection", "rendered", "negatives", "calibration", "peer")
+PARTS = ("clips", "crops", "detection", "rendered", "negatives", "calibration", "hits", "peer")
 # Low enough that the precision-recall curve is complete.
 AP_THRESHOLD = 0.02
 
@@ -48,6 +50,9 @@ def measure(data: Path, parts: tuple[str, ...], figures: Figures) -> None:
         evaluate_detector.negatives(data, figures)
     if "peer" in parts and (folder := data / "eu_crops").is_dir():
         evaluate_ocr.peer(folder, figures)
+    if "hits" in parts:
+        evaluate_hits.hits(reader, figures)
+        evaluate_hits.budget(figures)
     if "calibration" in parts:
         evaluate_ocr.calibration(data / "eu_crops", reader, figures)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import layouts as looks
@@ -45,10 +46,10 @@ class Seen:
     read: PlateRead | None
 
 
-def passages(seed: int, reader: Reader) -> Iterator[Seen]:
-    """Passages without end of a traffic whose plates are drawn by their share of the road."""
+def passages(seed: int, reader: Reader, faces: Literal["drawn"] | None = None) -> Iterator[Seen]:
+    """Passages without end of a traffic whose plates are drawn by their share of the road; ``faces``: see `plates`."""
     rng = np.random.default_rng(seed)
-    renderer = PlateRenderer(rng)
+    renderer = PlateRenderer(rng, faces)
     shares = np.array([layout.share for layout in LAYOUTS])
     while True:
         layout = LAYOUTS[int(rng.choice(len(LAYOUTS), p=shares / shares.sum()))]

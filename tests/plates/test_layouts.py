@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_anpr.plates.layouts import COUNTRIES, LAYOUTS, Layout
+from edge_anpr.plates.layouts import COUNTRIES, LAYOUTS, Country, Layout
 from edge_anpr.plates.syntax import fitting
 from edge_anpr.plates.text import canonical, encode
 
@@ -104,3 +104,10 @@ def test_a_code_is_valid_as_a_whole_not_place_by_place() -> None:
     assert fits("HRO-AB1", "DE")
     assert fits("WAT-AB1", "DE")
     assert not fits("HAT-AB1", "DE")  # H, A and T stand at these places in other districts
+
+
+@pytest.mark.parametrize("country", COUNTRIES, ids=lambda country: country.code)
+def test_no_layout_has_more_vehicles_than_texts(country: Country) -> None:
+    for layout in country.layouts:
+        vehicles = country.vehicles * 1e6 * layout.share / country.share
+        assert vehicles <= layout.ways, layout.name

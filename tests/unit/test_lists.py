@@ -1,6 +1,7 @@
 """The list in force: the previous one stays when a new one is refused, and without one the unit is disarmed."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.datatypes import MatchClass, Unusable
 from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.lists import Limits, ListFile, Lists
 from edge_anpr.watch import envelope
@@ -137,6 +138,14 @@ def test_a_breaker_that_trips_is_an_alarm_until_another_list_comes(tmp_path: Pat
     unit.lists.offer(signed("QA12CE", version=6), at(), "list")
     assert unit.codes == ""
     assert not unit.lists.armed.breaker.tripped
+
+
+def test_a_list_that_would_make_too_many_false_hits_is_refused(tmp_path: Path) -> None:
+    unit = Unit(tmp_path, replace(LIMITS, passages_per_day=1e12))
+    assert not unit.lists.offer(RAW, at(), "list")
+    assert "false hits a day at 1e+12 passages" in str(unit.told)
+    unit = Unit(tmp_path, replace(LIMITS, passages_per_day=1e12, match=MatchClass.EXACT, false_hits_per_day=1e6))
+    assert unit.lists.offer(RAW, at(), "list")
 
 
 def test_a_file_is_taken_when_it_changes_and_when_it_goes_the_list_stays(tmp_path: Path) -> None:
