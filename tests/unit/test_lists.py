@@ -141,11 +141,16 @@ def test_a_breaker_that_trips_is_an_alarm_until_another_list_comes(tmp_path: Pat
 
 
 def test_a_list_that_would_make_too_many_false_hits_is_refused(tmp_path: Path) -> None:
-    unit = Unit(tmp_path, replace(LIMITS, passages_per_day=1e12))
-    assert not unit.lists.offer(RAW, at(), "list")
-    assert "false hits a day at 1e+12 passages" in str(unit.told)
-    unit = Unit(tmp_path, replace(LIMITS, passages_per_day=1e12, match=MatchClass.EXACT, false_hits_per_day=1e6))
-    assert unit.lists.offer(RAW, at(), "list")
+    for most, taken in ((0.5, False), (50, True)):
+        unit = Unit(tmp_path, replace(LIMITS, passages_per_day=1e12, false_hits_per_day=most))
+        assert unit.lists.offer(RAW, at(), "list") is taken
+        assert ("false hits a day at 1e+12 passages" in str(unit.told)) is not taken
+
+
+def test_only_the_classes_that_are_matched_count() -> None:
+    expected = {MatchClass.EXACT: 1.0, MatchClass.CONFUSABLE: 2.0, MatchClass.NEAR: 4.0}
+    reckoned = [replace(LIMITS, match=step).false_hits(expected) for step in MatchClass]
+    assert reckoned == [1.0, 3.0, 7.0]
 
 
 def test_a_file_is_taken_when_it_changes_and_when_it_goes_the_list_stays(tmp_path: Path) -> None:
