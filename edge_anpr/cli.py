@@ -13,6 +13,8 @@ from typing import Any, TextIO
 import click
 
 import edge_anpr
+from edge_anpr.cli_centre import centre
+from edge_anpr.cli_watchlist import watchlist
 from edge_anpr.datatypes import Unusable
 
 # numpy and OpenCV each bring an OpenBLAS that starts a thread per core; nothing here multiplies large matrices.
@@ -55,6 +57,10 @@ def main() -> None:
     Your unit:   edge-anpr check -c unit.yaml && edge-anpr run -c unit.yaml
     Your clips:  edge-anpr read clip.mp4 pictures/ --no-frames
     """  # noqa: D301 - click wants a real backspace before lines that it is to keep
+
+
+main.add_command(watchlist)
+main.add_command(centre)
 
 
 @main.command()
@@ -119,7 +125,8 @@ def publish(config_path: Path | None, broker: str | None) -> None:
         if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise click.UsageError("--broker takes HOST:PORT, like 192.0.2.7:1883 or [2001:db8::7]:1883")
         address = host.removeprefix("[").removesuffix("]"), int(port)
-    sys.exit(publisher.run(config.load(_named(config_path)), address))
+    loaded = config.load(_named(config_path))
+    sys.exit(publisher.run(loaded, address, loaded.watchlist.inbox if loaded.watchlist.centre_keys else None))
 
 
 @main.command()

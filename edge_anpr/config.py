@@ -132,10 +132,36 @@ class Models(_Strict):
 
 
 class Watchlist(_Strict):
-    """The list of plates to report."""
+    """The list of plates to report: where it comes from, whom to believe, and what it may not exceed.
 
-    path: FilePath
+    ``source`` file: it lies on this unit's disk, for desks and small sites. ``source`` arm: the centre sends it at each
+    boot, sealed to this boot; it is never on the disk.
+    """
+
+    source: Literal["file", "arm"] = "file"
+    path: FilePath | None = None
+    keys: list[FilePath] = Field(default=[], max_length=2)
     allow_unsigned: bool = False
+    centre_keys: list[FilePath] = Field(default=[], max_length=2)
+    identity: FilePath | None = None
+    inbox: FilePath = Path("/run/edge-anpr/inbox")
+    match: Literal["exact", "confusable", "near"] = "confusable"
+    most_entries: int = Field(default=200_000, ge=0, le=200_000)
+    passages_per_day: float = Field(default=5000.0, ge=1, le=1_000_000)
+    false_hits_per_day: float = Field(default=1.0, ge=0, le=1000)
+    most_hits_percent: float = Field(default=10.0, gt=0, le=100)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Watchlist:
+        if self.source == "file" and self.path is None:
+            raise ValueError("needs path: where the list lies")
+        if self.source == "arm" and (self.path is not None or self.allow_unsigned or not self.centre_keys):
+            raise ValueError(
+                "source arm takes no path and no allow_unsigned, and needs centre_keys: who may send lists"
+            )
+        if not self.keys and not self.allow_unsigned:
+            raise ValueError("needs keys: the public key of who may sign lists (edge-anpr watchlist keygen)")
+        return self
 
 
 class Privacy(_Strict):
@@ -148,6 +174,7 @@ class Delivery(_Strict):
     """Where hits wait until the broker has them, and how much may wait."""
 
     outbox: FilePath = Path("/var/lib/edge-anpr/outbox.db")
+    seal_to: FilePath | None = None
     max_megabytes: int = Field(default=200, ge=1, le=100_000)
     evidence: bool = True
 
@@ -379,6 +406,8 @@ def _rebase(config: Config, folder: Path) -> Config:
             value = getattr(model, name)
             if isinstance(value, Path):
                 changes[name] = folder / value
+            elif isinstance(value, list):
+                changes[name] = [folder / item if isinstance(item, Path) else item for item in value]
             elif isinstance(value, BaseModel):
                 changes[name] = absolute(value)
         return model.model_copy(update=changes)

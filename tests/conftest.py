@@ -121,6 +121,9 @@ class Subscriber:
     def payloads(self, part: str) -> list[bytes]:
         return [payload for topic, payload, _ in list(self.heard) if part in topic]
 
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
+
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
@@ -236,7 +239,7 @@ def unit_yaml(tmp_path: Path) -> Callable[..., Path]:
         path.write_text(
             "unit: {org: town, site: bridge, id: pole-07}\n"
             "camera: {source: folder, path: pictures}\n"
-            "watchlist: {path: list.json}\n"
+            "watchlist: {path: list.json, allow_unsigned: true}\n"
             "delivery: {outbox: outbox.db}\n"
             f"mqtt:\n  keepalive_s: 10\n{mqtt}{extra}"
             f"health: {{interval_s: {health_s}}}\n",

@@ -13,6 +13,7 @@ from edge_anpr import demo
 from edge_anpr.unit.outbox import Outbox
 
 TRUTH = json.loads((demo.FOLDER / "truth.json").read_text())
+AUTHORITY = json.dumps(str(demo.FOLDER / "authority.pub"))
 CLIP = demo.FOLDER / TRUTH["clip"]
 
 
@@ -191,7 +192,10 @@ def no_database(tmp_path: Path) -> dict[str, str]:
         (lambda _: {"models": "{detector: none.onnx}"}, "none.json: the model's card cannot be read"),
         (altered_model, "ocr.onnx: is not the ocr that its card describes"),
         (lambda _: {"list": "none.json"}, "none.json: cannot be read: No such file or directory; set watchlist.path"),
-        (lambda _: {"allow": "false"}, "the list is not signed"),
+        (
+            lambda _: {"allow": f"false, keys: [{AUTHORITY}]", "list": str(demo.FOLDER / "watchlist.json")},
+            "the list is not signed",
+        ),
         (no_database, "outbox.db"),
     ],
 )

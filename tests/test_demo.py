@@ -40,7 +40,7 @@ def processes(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 def unit_on(port: int, folder: Path) -> Path:
     """The demo's config, read as fast as it goes, towards a broker on ``port``."""
     text = (demo.FOLDER / "config.yaml").read_text()
-    text = re.sub(r"(?<=path: )(?!/)\S+", lambda name: json.dumps(str(demo.FOLDER / name[0])), text)
+    text = re.sub(r"(?<=path: |    - )(?!/)\S+", lambda name: json.dumps(str(demo.FOLDER / name[0])), text)
     text = re.sub(r"pace: live", "pace: fast", text)
     text = re.sub(r"(?m)^mqtt:.*\n(?:[ #].*\n)*", f"mqtt:\n  host: 127.0.0.1\n  port: {port}\n", text)
     path = folder / "unit.yaml"

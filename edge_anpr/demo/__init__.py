@@ -18,7 +18,9 @@ def prepared() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="edge-anpr-demo-") as state:
         # A JSON string is a YAML string, whatever stands in the path.
         text = re.sub(
-            r"(?<=path: )(?!/)\S+", lambda name: json.dumps(str(FOLDER / name[0])), (FOLDER / "config.yaml").read_text()
+            r"(?<=path: |    - )(?!/)\S+",
+            lambda name: json.dumps(str(FOLDER / name[0])),
+            (FOLDER / "config.yaml").read_text(),
         )
         config = Path(state) / "config.yaml"
         config.write_text(text)

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_anpr.plates.syntax import grouped
+from edge_anpr.privacy.seal import is_sealed
 
 _PHASES = {
     "first": ("HIT first", "bold green"),
@@ -38,6 +39,10 @@ class HitPrinter:
         """Print one message."""
         parts = topic.split("/")[5:]
         kind = parts[0] if parts else ""
+        if is_sealed(payload):
+            line = Text(" " * 11 + f"{_clean(kind):<12}sealed, {len(payload)} bytes", "dim")
+            self._console.print(line, soft_wrap=True)
+            return
         try:
             body = json.loads(payload)
         except (ValueError, RecursionError):  # thousands of brackets
@@ -52,6 +57,8 @@ class HitPrinter:
             line = _status(body)
         elif kind == "birth":
             line = _birth(body)
+        elif kind == "alarm":
+            line = _alarm(body)
         else:
             line = Text(f"{_clean(kind)}: {len(payload)} bytes", "dim")
         self._console.print(line, soft_wrap=True)
@@ -123,6 +130,17 @@ def _status(body: dict[str, Any]) -> Text:
     word = _clean(body.get("status"))
     line = Text(f"{_time(body.get('at'))}  ")
     return line.append(f"{'status':<12}", "blue").append(word, "bold red" if word == "lost" else "bold")
+
+
+def _alarm(body: dict[str, Any]) -> Text:
+    active = body.get("active")
+    told = [item for item in active if isinstance(item, dict)] if isinstance(active, list) else []
+    line = Text(" " * 11)
+    line.append(f"{'alarm':<12}", "bold red" if told else "blue")
+    texts = [
+        f"{_clean(item.get('code'))} since {_time(item.get('since'))}: {_clean(item.get('text'))}" for item in told
+    ]
+    return line.append("; ".join(texts) or "none stands any more", "red" if told else "dim")
 
 
 def _birth(body: dict[str, Any]) -> Text:

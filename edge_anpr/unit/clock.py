@@ -39,7 +39,7 @@ def quality() -> ClockQuality:
 
 
 def utc_of(monotonic_ns: int) -> datetime:
-    """The UTC time of a monotonic moment of this boot."""
+    """The UTC time of a monotonic moment of this boot, past or to come."""
     return datetime.now(UTC) - timedelta(microseconds=(time.monotonic_ns() - monotonic_ns) // 1000)
 
 

@@ -13,11 +13,10 @@ from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.unit import hit as hits
 from edge_anpr.unit.clock import quality, utc_of
 from edge_anpr.unit.health import Counters
+from edge_anpr.unit.lists import Armed, Lists
 from edge_anpr.unit.outbox import OutboxFull
 from edge_anpr.unit.pipeline import LEAST_HIT_CONFIDENCE, Pipeline, Seen, is_plate
 from edge_anpr.vision.fuse import forget_read
-from edge_anpr.watch.matcher import Matcher
-from edge_anpr.watch.watchlist import Watchlist
 
 log = logging.getLogger(__name__)
 
@@ -26,25 +25,24 @@ class Decider:
     """Matches passages and hands hits to ``append`` (hit id, phase, payload), which raises OutboxFull when it cannot.
 
     A hit goes out as soon as two frames agree on a listed plate, and is completed or withdrawn under the same id
-    when the passage ends.
+    when the passage ends. Without a list in force nothing goes out any more, not even the end of a hit.
     """
 
     def __init__(
         self,
         pipeline: Pipeline,
-        matcher: Matcher,
+        lists: Lists,
         passes: PassCounter,
         counters: Counters,
         *,
         origin: hits.Origin,
-        watchlist: Watchlist,
         append: Callable[[str, str, bytes], None],
         with_evidence: bool,
         stills: bool,
         utc_of: Callable[[int], datetime],
     ) -> None:
-        self._pipeline, self._matcher, self._passes, self._counters = pipeline, matcher, passes, counters
-        self._origin, self._watchlist, self._append = origin, watchlist, append
+        self._pipeline, self._lists, self._passes, self._counters = pipeline, lists, passes, counters
+        self._origin, self._append = origin, append
         self._with_evidence, self._stills, self._utc_of = with_evidence, stills, utc_of
         self._open: dict[int, hits.OpenHit] = {}
         self._seq = 0
@@ -65,21 +63,24 @@ class Decider:
         """Settle a passage whose vehicle has left, and overwrite what was read of it."""
         hit = self._open.pop(track.number, None)
         read = self._pipeline.fuse(track)
+        armed = self._lists.armed
         try:
-            if read is None:
+            if read is None or armed is None:
                 return
             plate = is_plate(read, track, still=self._stills)
             self._counters.passages += plate
-            match = self._match(read) if plate else None
-            if hit and match and match.entry == hit.match.entry:
+            match = self._match(armed, read) if plate else None
+            if plate:
+                armed.breaker.note(time.monotonic_ns(), hit=match is not None)
+            if hit and match and (match.entry, armed.header) == (hit.match.entry, hit.header):
                 hit.match = match
-                self._send(hit, read, Phase.FINAL)
+                self._send(armed, hit, read, Phase.FINAL)
                 return
             if hit:
-                self._send(hit, read, Phase.WITHDRAWN)
+                self._send(armed, hit, read, Phase.WITHDRAWN)
             if match:
                 self._counters.hits += 1
-                self._send(self._new_hit(match, track.last_ns), read, Phase.FINAL)
+                self._send(armed, self._new_hit(armed, match, track.last_ns), read, Phase.FINAL)
             elif plate:
                 self._passes.note(read.classes, now_ns)
         finally:
@@ -89,16 +90,19 @@ class Decider:
 
     def _try_first(self, frame: Frame, track: Track) -> None:
         read = self._pipeline.fuse(track)
+        armed = self._lists.armed
         if read is None:
             return
         try:
-            match = self._match(read) if is_plate(read, track, still=self._stills) else None
+            if armed is None or not is_plate(read, track, still=self._stills):
+                return
+            match = self._match(armed, read)
             if match is None:
                 return
-            hit = self._open[track.number] = self._new_hit(match, frame.captured_ns)
+            hit = self._open[track.number] = self._new_hit(armed, match, frame.captured_ns)
             self._keep_evidence(hit, frame, track.detection)
             self._counters.hits += 1
-            self._send(hit, read, Phase.FIRST)
+            self._send(armed, hit, read, Phase.FIRST)
         finally:
             forget_read(read)
 
@@ -106,17 +110,19 @@ class Decider:
         if self._with_evidence and detection.width_px > hit.best_width_px:
             hit.evidence, hit.best_width_px = hits.evidence(frame, detection), detection.width_px
 
-    def _match(self, read: PlateRead) -> Match | None:
-        return self._matcher.match(read, time.monotonic_ns()) if read.confidence >= LEAST_HIT_CONFIDENCE else None
+    def _match(self, armed: Armed, read: PlateRead) -> Match | None:
+        return armed.matcher.match(read, time.monotonic_ns()) if read.confidence >= LEAST_HIT_CONFIDENCE else None
 
-    def _new_hit(self, match: Match, captured_ns: int) -> hits.OpenHit:
-        return hits.OpenHit(secrets.token_hex(16), match, self._utc_of(captured_ns), utc_of(match.expires_ns))
+    def _new_hit(self, armed: Armed, match: Match, captured_ns: int) -> hits.OpenHit:
+        expires = utc_of(match.expires_ns)
+        return hits.OpenHit(secrets.token_hex(16), match, armed.header, self._utc_of(captured_ns), expires)
 
-    def _send(self, hit: hits.OpenHit, read: PlateRead, phase: Phase) -> None:
+    def _send(self, armed: Armed, hit: hits.OpenHit, read: PlateRead, phase: Phase) -> None:
+        if armed.breaker.tripped:
+            self._counters.hits_withheld += 1
+            return
         self._seq += 1
-        body = hits.payload(
-            hit, read, phase, seq=self._seq, origin=self._origin, watchlist=self._watchlist, clock=quality()
-        )
+        body = hits.payload(hit, read, phase, seq=self._seq, origin=self._origin, clock=quality())
         try:
             self._append(hit.hit_id, phase.value, body)
         except OutboxFull as error:

@@ -27,8 +27,9 @@ class Counters:
     passages: int = 0
     hits: int = 0
     hits_refused: int = 0
+    hits_withheld: int = 0
     source_losses: int = 0
-    last_frame_ns: int = 0
+    last_frame_ns: int = 0  # when one came, looked at or not
     _recent: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
 
     def frame(self, seen: Seen, now_ns: int) -> None:
@@ -39,13 +40,15 @@ class Counters:
         self.last_frame_ns = now_ns
         self._recent.append((now_ns, seen.total_ms))
 
-    def tell(self, drops: int, distinct: int) -> bytes:
+    def tell(self, drops: int, distinct: int, *, armed: bool) -> bytes:
         """The recogniser's part of the heartbeat, as JSON."""
         now_ns = time.monotonic_ns()
         recent = [(at, ms) for at, ms in list(self._recent) if now_ns - at < 10_000_000_000]
         span_s = (recent[-1][0] - recent[0][0]) / 1e9 if len(recent) > 1 else 0.0
         state = self.state
-        if state == "running" and now_ns - self.last_frame_ns > STALLED_NS:
+        if state == "running" and not armed:
+            state = "disarmed"
+        elif state == "running" and now_ns - self.last_frame_ns > STALLED_NS:
             state = "stalled"
         body: dict[str, Any] = {
             "state": state,
@@ -57,6 +60,7 @@ class Counters:
             "passages": self.passages,
             "hits": self.hits,
             "hits_refused": self.hits_refused,
+            "hits_withheld": self.hits_withheld,
             "source_losses": self.source_losses,
             # Rounded to tens: how many different vehicles passed in this epoch, never which or exactly how many.
             "distinct_about": round(distinct, -1),

@@ -16,7 +16,7 @@ from edge_anpr.datatypes import Frame, Match, Phase, PlateDetection, PlateRead
 from edge_anpr.plates.text import reveal
 from edge_anpr.privacy.wipe import wipe
 from edge_anpr.unit.clock import ClockQuality, iso
-from edge_anpr.watch.watchlist import Watchlist
+from edge_anpr.watch.watchlist import Header
 
 SCHEMA = "anpr.hit/1"
 EVIDENCE_WIDTH_PX = 240
@@ -36,13 +36,14 @@ class Origin:
 
 @dataclass(slots=True)
 class OpenHit:
-    """A hit whose passage goes on. ``expires``: when the entry ends, UTC.
+    """A hit whose passage goes on, and the list it rests on, which may be replaced meanwhile.
 
-    ``best_width_px`` is the widest plate its evidence was cut from.
+    ``expires``: when the entry ends, UTC. ``best_width_px`` is the widest plate its evidence was cut from.
     """
 
     hit_id: str
     match: Match
+    header: Header
     captured_at: datetime
     expires: datetime
     evidence: bytes | None = field(default=None, repr=False)
@@ -72,7 +73,6 @@ def payload(
     *,
     seq: int,
     origin: Origin,
-    watchlist: Watchlist,
     clock: ClockQuality,
 ) -> bytes:
     """The hit as JSON, UTF-8.
@@ -101,11 +101,11 @@ def payload(
             "class": hit.match.match_class.value,
             "probability": round(hit.match.probability, 4),
             "listed": hit.match.listed,
-            "list_id": watchlist.list_id,
-            "list_version": watchlist.version,
+            "list_id": hit.header.list_id,
+            "list_version": hit.header.version,
             "entry": hit.match.entry,
             "reason": hit.match.reason,
-            "basis": watchlist.mandate.reference,
+            "basis": hit.header.mandate.reference,
             "expires": iso(hit.expires),
         },
         "verify": "visual",

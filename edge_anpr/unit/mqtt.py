@@ -30,6 +30,8 @@ from edge_anpr.datatypes import Unusable
 from edge_anpr.unit.advice import refused, unreachable
 
 WINDOW = 40
+# What a broker may send us, who have it in RAM several times: the largest sealed list, and a little.
+MAX_PACKET_BYTES = 20 * 1024 * 1024 + 1024
 CONNECT_S = 15.0
 BACKOFF_S = (0.5, 60.0)
 # A connection that ends sooner (thrown out by a second unit of its name, say) does not reset the backoff.
@@ -279,7 +281,9 @@ class _Wire:
             if broker.ca is not None:
                 client.tls_set_context(_tls(broker))
             client.connect_timeout = CONNECT_S * 0.6
-            client.connect(broker.host, broker.port, keepalive=broker.keepalive_s, clean_start=True)
+            limit = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            limit.MaximumPacketSize = MAX_PACKET_BYTES
+            client.connect(broker.host, broker.port, keepalive=broker.keepalive_s, clean_start=True, properties=limit)
         except (OSError, ValueError, Unusable) as error:
             self._tell(_Ended(unreachable(error)))
             return

@@ -1,4 +1,4 @@
-"""The process on the network: carries hits from the outbox to the broker, and says how the unit is.
+"""The process on the network: carries hits from the outbox to the broker, says how the unit is, and takes in lists.
 
 A hit leaves the outbox some seconds after a PUBACK that says success, so that it reaches the broker at least once,
 and once more when the connection is lost meanwhile: a broker that is killed takes with it what it had acknowledged
@@ -14,6 +14,7 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,8 @@ from typing import Any
 from edge_anpr.config import Config
 from edge_anpr.datatypes import Unusable
 from edge_anpr.unit.clock import iso
-from edge_anpr.unit.mqtt import Answered, Broker, Connected, Down, Event, Link, Message, Outcome
+from edge_anpr.unit.inbox import Inbox
+from edge_anpr.unit.mqtt import Answered, Broker, Connected, Down, Event, Link, Message, Outcome, Received
 from edge_anpr.unit.outbox import Outbox, OutboxError, OutboxFull, Row
 
 LOST = b'{"status":"lost"}'  # said by the broker, later: a time of ours would mislead
@@ -30,6 +32,7 @@ HIT_EXPIRY_S = 7 * 24 * 3600
 POLL_S = 0.1
 GRACE_S = 2.0  # so long a hit that was taken stays, in case the broker dies of it
 RESERVE = 4  # places in the link's window that hits leave to status, birth and health
+MAX_REASON = 200
 # A hit that the broker threw away or refused is tried again so much later; one alone, until it is taken.
 NO_SUBSCRIBER_RETRY_S = 5.0
 REFUSED_RETRY_S = 60.0
@@ -37,16 +40,23 @@ REFUSED_RETRY_S = 60.0
 _log = logging.getLogger(__name__)
 
 
-def run(config: Config, broker: tuple[str, int] | None = None) -> int:
+def run(config: Config, broker: tuple[str, int] | None = None, inbox: Path | None = None) -> int:
     """Publish until SIGTERM or SIGINT, and return the exit code; ``broker`` (host, port) replaces the config's.
+
+    With an ``inbox`` it takes in what the centre sends to this unit's ``list`` topic.
 
     Raises Unusable when the outbox, the password or the TLS files cannot be used, or no broker is named.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="publisher: %(message)s")
     topic = config.topic
-    link = Link(link_to(config, broker), will=Message(f"{topic}/status", LOST, retain=True))
+    into = None if inbox is None else Inbox(inbox)
+    link = Link(
+        link_to(config, broker),
+        will=Message(f"{topic}/status", LOST, retain=True),
+        subscribe=None if into is None else f"{topic}/list",
+    )
     outbox = Outbox(config.delivery.outbox, config.delivery.max_megabytes * 1_000_000, "publisher")
-    carrier = Carrier(outbox, link, topic, config.camera.id, config.health.interval_s)
+    carrier = Carrier(outbox, link, topic, config.camera.id, config.health.interval_s, into)
     stopping: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
@@ -76,21 +86,32 @@ class Counts:
     acknowledged: int = 0
     retries: int = 0
     reconnects: int = 0
+    not_taken_in: int = 0
 
 
 class Carrier:
     """The hits' way from ``outbox`` to ``link``; ``turn`` is one round of it, and never waits."""
 
-    def __init__(self, outbox: Outbox, link: Link, topic: str, camera: str, health_interval_s: float) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        link: Link,
+        topic: str,
+        camera: str,
+        health_interval_s: float,
+        inbox: Inbox | None = None,
+    ) -> None:
         self._outbox, self._link, self._topic, self._camera = outbox, link, topic, camera
+        self._inbox = inbox
+        self._inbox_complaint: str | None = None
         self._interval_s = health_interval_s
         self._began = time.monotonic()
         self._next_health = 0.0
         self._connected = False
         self._complaint: str | None = None  # what was last said of the broker, so that it is said once
         self._version: int | None = None
-        self._birth: bytes | None = None
-        self._birth_due = self._look = True
+        self._said: dict[str, bytes | None] = {}  # what this connection's broker has of each kind of state
+        self._states_due = self._look = True
         self._flying: dict[int, Row] = {}
         self._sent_up_to = 0
         self._rewind = False
@@ -110,9 +131,9 @@ class Carrier:
             return
         version = self._outbox.version()
         if version != self._version:
-            self._version, self._look, self._birth_due = version, True, True
-        if self._birth_due:
-            self._birth_due = not self._say_birth()
+            self._version, self._look, self._states_due = version, True, True
+        if self._states_due:
+            self._states_due = not all(self._say_state(*state) for state in STATES.items())
         if self._look and time.monotonic() >= self._hold_until:
             self._send_hits()
         if time.monotonic() >= self._next_health:
@@ -128,15 +149,16 @@ class Carrier:
                 if self._complaint is not None:
                     self.counts.reconnects += 1
                 self._connected, self._complaint, self._next_health = True, None, 0.0
-                self._birth, self._birth_due, self._look, self._sent_up_to = None, True, True, 0
+                self._said, self._states_due, self._look, self._sent_up_to = {}, True, True, 0
                 self._backlog = depth.hits > 0
-                self._say(Message(f"{self._topic}/status", _status("online"), retain=True))
             case Down():
                 self._lose(event)
             case Answered() if event.ticket in self._flying:
                 self._judge(self._flying.pop(event.ticket), event)
+            case Received() if event.topic == f"{self._topic}/list":
+                self._take_in(event.payload)
             case _:
-                pass  # the answer to a status, a birth or a health
+                pass  # the answer to a state or a health
 
     def _lose(self, event: Down) -> None:
         if event.was_connected or event.reason != self._complaint:
@@ -232,13 +254,24 @@ class Carrier:
         self._flying[ticket] = row
         return True
 
-    def _say_birth(self) -> bool:
-        birth = self._outbox.state("birth")
-        if birth is None or birth == self._birth:
+    def _take_in(self, message: bytes) -> None:
+        if self._inbox is None:
+            return
+        complaint = self._inbox.drop(message)
+        if complaint is not None:
+            self.counts.not_taken_in += 1
+        if complaint is not None and self._inbox_complaint is None:
+            _log.error("a message of the centre is not taken in: %s", complaint)
+        self._inbox_complaint = complaint
+
+    def _say_state(self, kind: str, how: _State) -> bool:
+        state = self._outbox.state(kind)
+        if kind in self._said and self._said[kind] == state:
             return True
-        if not self._say(Message(f"{self._topic}/birth", birth, retain=True)):
+        payload = how.form(state)
+        if payload and not self._say(Message(f"{self._topic}/{kind}", payload, retain=how.retain)):
             return False
-        self._birth = birth
+        self._said[kind] = state
         return True
 
     def _say(self, message: Message) -> bool:
@@ -312,8 +345,37 @@ def _password(path: Path) -> str:
         raise Unusable(f"mqtt.password_file {path} cannot be read: {words}") from error
 
 
-def _status(word: str) -> bytes:
-    return _json({"status": word, "at": _now()})
+def _status(word: str, **more: str) -> bytes:
+    return _json({"status": word, "at": _now(), **more})
+
+
+def _standing(state: bytes | None) -> bytes:
+    """Online; or disarmed, and why, if the recogniser says so."""
+    try:
+        said = json.loads(state or b"null")
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict) or said.get("status") != "disarmed":
+        return _status("online")
+    return _status("disarmed", reason=str(said.get("reason", ""))[:MAX_REASON])
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """How a kind of the recogniser's state is said, under the topic of its name; ``form`` None or empty: not at all."""
+
+    retain: bool
+    form: Callable[[bytes | None], bytes | None] = lambda state: state
+
+
+# Each is said when it changes, and again on every new connection; so receivers of ``stats`` tell repeats by its times.
+STATES = {
+    "status": _State(retain=True, form=_standing),
+    "birth": _State(retain=True),
+    "alarm": _State(retain=True),
+    "arm": _State(retain=False),  # what was asked before a reboot must not be answered after it
+    "stats": _State(retain=False),
+}
 
 
 def _now() -> str:

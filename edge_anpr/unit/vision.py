@@ -12,6 +12,7 @@ from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.privacy.wipe import release
 from edge_anpr.unit.decide import Decider
 from edge_anpr.unit.health import Counters
+from edge_anpr.unit.lists import Lists
 from edge_anpr.unit.pipeline import MAX_GAP_NS, Pipeline
 
 IDLE_NS = 1_000_000_000
@@ -19,12 +20,16 @@ WAIT_S = 0.25
 
 
 class Vision:
-    """Takes frames out of ``box``; ``recycle`` gets each back once it has been looked at."""
+    """Takes frames out of ``box``; ``recycle`` gets each back once it has been looked at.
+
+    While no list is in force no frame is looked at.
+    """
 
     def __init__(
-        self, pipeline: Pipeline, decider: Decider, passes: PassCounter, box: LatestFrame, counters: Counters
-    ) -> None:
-        self._pipeline, self._decider, self._passes = pipeline, decider, passes
+        self, pipeline: Pipeline, decider: Decider, lists: Lists, passes: PassCounter, box: LatestFrame,
+        counters: Counters,
+    ) -> None:  # fmt: skip
+        self._pipeline, self._decider, self._lists, self._passes = pipeline, decider, lists, passes
         self._box, self._counters = box, counters
         self._clean = True
         self._frame_ns = self._arrived_ns = self._plate_ns = 0
@@ -36,7 +41,12 @@ class Vision:
             frame = self._box.take(WAIT_S)
             now_ns = time.monotonic_ns()
             self._passes.expire(now_ns)
-            if frame is not None:
+            if self._lists.armed is None:
+                self._settle()  # no list, no reading: what was under way is forgotten too
+                if frame is not None:
+                    self._counters.last_frame_ns = now_ns
+                    recycle(frame)
+            elif frame is not None:
                 self._look(frame, now_ns)
                 recycle(frame)
             elif now_ns - self._arrived_ns > MAX_GAP_NS:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
+from array import array
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,6 +18,9 @@ from edge_anpr.plates.text import CLASS_BYTES
 from edge_anpr.privacy.tokens import KEY_BYTES, keyed
 
 TOKEN_BYTES = 16
+ROW = struct.Struct(f"<{TOKEN_BYTES}sI")
+"""An entry: its token, and the number of its group."""
+_HALVES = struct.Struct("<QQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +49,47 @@ def token_of(plate: str, key: bytes | bytearray) -> bytes:
 class TokenTable:
     """All entries of a list as tokens under ``key`` (32 random bytes that exist nowhere else).
 
-    ``rows``: token and group number of each entry, in the list's order.
+    ``rows``: ``ROW`` of each entry, in the list's order, one after the other. 200,000 entries take 5 MB.
     """
 
-    def __init__(self, key: bytearray, groups: Iterable[Group], rows: Iterable[tuple[bytes, int]]) -> None:
+    def __init__(self, key: bytearray, groups: Iterable[Group], rows: bytes) -> None:
         self._key, self._groups = key, tuple(groups)
-        # A plate may be listed more than once: by two countries, or again with a later end.
-        self._first: dict[bytes, tuple[int, int]] = {}
-        self._more: dict[bytes, list[tuple[int, int]]] = {}
-        self._count = 0
-        for entry, (token, group) in enumerate(rows):
-            if self._first.setdefault(token, (entry, group))[0] != entry:
-                self._more.setdefault(token, []).append((entry, group))
-            self._count += 1
+        table = np.frombuffer(rows, [("head", "<u8"), ("tail", "<u8"), ("group", "<u4")])
+        # A plate may be listed more than once, by two countries or again with a later end: the first one goes first.
+        order = np.argsort(table["head"], kind="stable")
+        self._heads = array("Q", table["head"][order].tobytes())
+        self._tails = array("Q", table["tail"][order].tobytes())
+        self._numbers = array("I", table["group"][order].tobytes())
+        self._entries = array("I", order.astype(np.uint32).tobytes())
 
     @classmethod
     def of(cls, entries: Iterable[tuple[str, Group]]) -> TokenTable:
         """Tokens of plates that this process holds in clear (tests, `simulate`) under a key of their own."""
         key = bytearray(os.urandom(KEY_BYTES))
-        listed = list(entries)
-        groups = list(dict.fromkeys(group for _, group in listed))
-        number = {group: index for index, group in enumerate(groups)}
-        return cls(key, groups, ((token_of(plate, key), number[group]) for plate, group in listed))
+        groups: dict[Group, int] = {}
+        rows = b"".join(
+            ROW.pack(token_of(plate, key), groups.setdefault(group, len(groups))) for plate, group in entries
+        )
+        return cls(key, groups, rows)
 
     def __len__(self) -> int:
         """How many entries are listed."""
-        return self._count
+        return len(self._heads)
+
+    def reasons(self) -> dict[str, int]:
+        """How many entries have each reason."""
+        counts: dict[str, int] = {}
+        for number, count in Counter(self._numbers).items():
+            reason = self._groups[number].reason
+            counts[reason] = counts.get(reason, 0) + count
+        return counts
 
     def find(self, classes: NDArray[np.uint8], now_ns: int) -> Iterator[Listed]:
         """The entries in force at ``now_ns`` (monotonic) whose plate is this text (classes, uint8)."""
-        token = keyed(classes, self._key, TOKEN_BYTES)
-        first = self._first.get(token)
-        if first is None:
-            return
-        for entry, group in (first, *self._more.get(token, ())):
-            if now_ns <= self._groups[group].expires_ns:
-                yield Listed(entry, self._groups[group])
+        head, tail = _HALVES.unpack(keyed(classes, self._key, TOKEN_BYTES))
+        place = bisect_left(self._heads, head)
+        while place < len(self._heads) and self._heads[place] == head:
+            group = self._groups[self._numbers[place]]
+            if self._tails[place] == tail and now_ns <= group.expires_ns:
+                yield Listed(self._entries[place], group)
+            place += 1

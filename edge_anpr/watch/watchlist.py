@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
-import logging
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from edge_anpr.datatypes import Unusable
 from edge_anpr.plates.text import canonical
 
 SCHEMA = "anpr.list/1"
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 12 * 1024 * 1024
 MAX_ENTRIES = 200_000
-
-log = logging.getLogger(__name__)
+MAX_UNITS = 10_000
+_PLATE = re.compile(r"[A-Z0-9]{2,12}")
+_COUNTRY = re.compile(r"[A-Z]{1,3}")
+_REASON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One plate somebody answers for: why it is listed, and until when (UTC)."""
+class Entries:
+    """Plates that share why they are listed, until when (UTC), and how urgent it is (1 first)."""
 
-    plate: str = field(repr=False)
+    plates: tuple[str, ...] = field(repr=False)
     country: str
     reason: str
     not_after: datetime
@@ -42,8 +43,8 @@ class Mandate:
 
 
 @dataclass(frozen=True, slots=True)
-class Watchlist:
-    """A list as it was read; ``digest`` is the sha256 of its bytes."""
+class Header:
+    """All of a list but its plates. Valid from ``valid_from`` to ``valid_until`` (UTC), within the mandate."""
 
     list_id: str
     version: int
@@ -51,72 +52,62 @@ class Watchlist:
     valid_until: datetime
     units: tuple[str, ...]
     mandate: Mandate
-    entries: tuple[Entry, ...] = field(repr=False)
-    digest: str
+
+    @property
+    def ends(self) -> datetime:
+        """When it stops being valid: its own end, or the mandate's."""
+        return min(self.valid_until, self.mandate.not_after)
+
+    def is_for(self, unit: str) -> bool:
+        """Whether this unit may use it."""
+        return unit in self.units or "*" in self.units
+
+
+@dataclass(frozen=True, slots=True)
+class Watchlist:
+    """A list as it was read."""
+
+    header: Header
+    entries: tuple[Entries, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        """How many plates are listed."""
+        return sum(len(item.plates) for item in self.entries)
+
+    def plates(self) -> Iterator[tuple[str, str]]:
+        """Every plate with its country, in the list's order."""
+        for item in self.entries:
+            for plate in item.plates:
+                yield plate, item.country
 
 
 class ListRefused(Unusable):
     """A list that must not be used; the text says why, and never holds a plate."""
 
 
-def load(path: Path, unit: str, *, allow_unsigned: bool, now: datetime) -> Watchlist:
-    """Read the list of this unit from a file. Raises ListRefused."""
-    if not allow_unsigned:
-        raise ListRefused(
-            f"{path}: the list is not signed; unsigned lists are for desks and demos: "
-            "set watchlist.allow_unsigned: true if this is one"
-        )
+def parse(payload: bytes) -> Watchlist:
+    """The list in these bytes. Raises ListRefused, whose text holds nothing of the list but its own header."""
+    if len(payload) > MAX_BYTES:
+        raise ListRefused(f"is larger than {MAX_BYTES} bytes")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ListRefused(f"{path}: is larger than {MAX_BYTES} bytes")
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ListRefused(f"{path}: cannot be read: {error.strerror}; set watchlist.path") from error
-    try:
-        watchlist = parse(raw)
+        body = json.loads(payload, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        # The parser's own words may quote the file; only ours, which never do, are passed on.
-        text = error.args[0] if type(error) is _Flaw else "is not JSON"
-        raise ListRefused(f"{path}: {text}") from None
-    if not watchlist.valid_from <= now <= min(watchlist.valid_until, watchlist.mandate.not_after):
-        raise ListRefused(
-            f"{path}: is valid from {watchlist.valid_from:%Y-%m-%d} to {watchlist.valid_until:%Y-%m-%d} and its "
-            f"mandate to {watchlist.mandate.not_after:%Y-%m-%d}, and "
-            f"here it is {now:%Y-%m-%d %H:%M} UTC; fetch a list that is valid, or set the clock"
-        )
-    if unit not in watchlist.units and "*" not in watchlist.units:
-        raise ListRefused(f"{path}: is not for unit {unit}")
-    log.warning(
-        "watchlist: UNSIGNED list %s version %d with %d entries is in use: nobody answers for it",
-        watchlist.list_id, watchlist.version, len(watchlist.entries),
-    )  # fmt: skip
-    return watchlist
+        # The parser's own words may quote the list.
+        raise ListRefused(error.args[0] if type(error) is _TwiceError else "is not JSON") from None
+    return _list(body)
 
 
-class _Flaw(ValueError):
-    pass
-
-
-def parse(raw: bytes) -> Watchlist:
-    """The list in these bytes. Raises ValueError whose text holds no plate."""
-    body = _keys(
-        json.loads(raw, object_pairs_hook=_no_duplicates), "the list",
-        ("schema", "list_id", "version", "valid_from", "valid_until", "units", "mandate", "entries"),
-    )  # fmt: skip
-    if body["schema"] != SCHEMA:
-        raise _Flaw(f"schema: must be {SCHEMA}")
-    mandate = _keys(body["mandate"], "mandate", ("regime", "reference", "authority", "not_after"))
-    entries = body["entries"]
-    if not isinstance(entries, list) or len(entries) > MAX_ENTRIES:
-        raise _Flaw(f"entries: must be a list of at most {MAX_ENTRIES}")
-    units = body["units"]
-    if not isinstance(units, list) or len(units) > 10_000:
-        raise _Flaw("units: must be a list of unit ids, or of '*'")
-    return Watchlist(
-        list_id=_text(body["list_id"], "list_id"),
-        version=_whole(body["version"], "version"),
-        valid_from=_time(body["valid_from"], "valid_from"),
-        valid_until=_time(body["valid_until"], "valid_until"),
+def header(raw: dict[str, Any]) -> Header:
+    """The header that ``as_header`` wrote. Raises ListRefused."""
+    mandate = _keys(raw["mandate"], "mandate", ("regime", "reference", "authority", "not_after"))
+    units = raw["units"]
+    if not isinstance(units, list) or not 1 <= len(units) <= MAX_UNITS:
+        raise ListRefused(f"units: must be a list of 1 to {MAX_UNITS} unit ids, or of '*'")
+    return Header(
+        list_id=_text(raw["list_id"], "list_id"),
+        version=_whole(raw["version"], "version"),
+        valid_from=_time(raw["valid_from"], "valid_from"),
+        valid_until=_time(raw["valid_until"], "valid_until"),
         units=tuple(_text(unit, "units") for unit in units),
         mandate=Mandate(
             regime=_text(mandate["regime"], "mandate.regime"),
@@ -124,55 +115,128 @@ def parse(raw: bytes) -> Watchlist:
             authority=_text(mandate["authority"], "mandate.authority"),
             not_after=_time(mandate["not_after"], "mandate.not_after"),
         ),
-        entries=tuple(_entry(item, f"entries[{index}]") for index, item in enumerate(entries)),
-        digest=sha256(raw).hexdigest(),
     )
 
 
-def _entry(item: object, where: str) -> Entry:
-    values = _keys(item, where, ("plate", "country", "reason", "not_after", "priority"))
-    try:
-        plate = canonical(_text(values["plate"], f"{where}.plate"))
-    except _Flaw:
-        raise
-    except ValueError as error:
-        raise _Flaw(f"{where}.plate: {error}") from None
-    return Entry(
-        plate=plate,
-        country=_text(values["country"], f"{where}.country"),
-        reason=_text(values["reason"], f"{where}.reason"),
+def as_header(told: Header) -> dict[str, Any]:
+    """A header as JSON values."""
+    return {
+        "list_id": told.list_id,
+        "version": told.version,
+        "valid_from": zulu(told.valid_from),
+        "valid_until": zulu(told.valid_until),
+        "units": list(told.units),
+        "mandate": {
+            "regime": told.mandate.regime,
+            "reference": told.mandate.reference,
+            "authority": told.mandate.authority,
+            "not_after": zulu(told.mandate.not_after),
+        },
+    }
+
+
+def payload(watchlist: Watchlist) -> bytes:
+    """A list as the bytes that are signed, which ``parse`` reads. Raises ListRefused when it breaks a limit."""
+    items = [
+        {
+            "country": item.country,
+            "reason": item.reason,
+            "not_after": zulu(item.not_after),
+            "priority": item.priority,
+            "plates": item.plates,
+        }
+        for item in watchlist.entries
+    ]
+    body = {"schema": SCHEMA, **as_header(watchlist.header), "entries": items}
+    written = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    parse(written)
+    return written
+
+
+def zulu(moment: datetime) -> str:
+    """``2026-05-01T00:00:00Z``."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+def _list(body: object) -> Watchlist:
+    values = _keys(
+        body, "the list",
+        ("schema", "list_id", "version", "valid_from", "valid_until", "units", "mandate", "entries"),
+    )  # fmt: skip
+    if values["schema"] != SCHEMA:
+        raise ListRefused(f"schema: must be {SCHEMA}")
+    items = values["entries"]
+    if not isinstance(items, list) or len(items) > MAX_ENTRIES:
+        raise ListRefused(f"entries: must be a list of at most {MAX_ENTRIES}")
+    found = header(values)
+    watchlist = Watchlist(found, tuple(entries(item, f"entries[{index}]") for index, item in enumerate(items)))
+    if len(watchlist) > MAX_ENTRIES:
+        raise ListRefused(f"entries: hold {len(watchlist)} plates; a list has at most {MAX_ENTRIES}")
+    return watchlist
+
+
+def entries(item: object, where: str) -> Entries:
+    """One object of a list's ``entries``; ``where`` names it in what is said of it. Raises ListRefused."""
+    several = isinstance(item, dict) and "plates" in item
+    values = _keys(item, where, ("plates" if several else "plate", "country", "reason", "not_after", "priority"))
+    plates = values["plates"] if several else [values["plate"]]
+    if not isinstance(plates, list):
+        raise ListRefused(f"{where}.plates: must be a list of plates")
+    return Entries(
+        plates=tuple(_plate(plate, where) for plate in plates),
+        country=_code(values["country"], f"{where}.country", _COUNTRY, "1 to 3 letters A-Z, like NL"),
+        reason=_code(values["reason"], f"{where}.reason", _REASON, "a code of up to 40 letters, digits, . _ -"),
         not_after=_time(values["not_after"], f"{where}.not_after"),
         priority=_whole(values["priority"], f"{where}.priority"),
     )
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _plate(value: object, where: str) -> str:
+    if isinstance(value, str) and _PLATE.fullmatch(value):
+        return value
+    try:
+        return canonical(_text(value, f"{where}.plate"))
+    except ValueError as error:
+        raise ListRefused(f"{where}.plate: {error}") from None
+
+
+class _TwiceError(ValueError):
+    pass
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
-        raise _Flaw("a key stands twice in one object")
+        raise _TwiceError("a key stands twice in one object")
     return values
 
 
 def _keys(value: object, where: str, names: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _Flaw(f"{where}: must be an object")
+        raise ListRefused(f"{where}: must be an object")
     missing = [name for name in names if name not in value]
     if missing:
-        raise _Flaw(f"{where}: {', '.join(missing)} missing")
+        raise ListRefused(f"{where}: {', '.join(missing)} missing")
     if len(value) > len(names):
-        raise _Flaw(f"{where}: holds an unknown key; known are {', '.join(names)}")
+        raise ListRefused(f"{where}: holds an unknown key; known are {', '.join(names)}")
     return value
 
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= 200 or not value.isprintable():
-        raise _Flaw(f"{where}: must be text of 1 to 200 printable characters")
+        raise ListRefused(f"{where}: must be text of 1 to 200 printable characters")
+    return value
+
+
+def _code(value: object, where: str, form: re.Pattern[str], words: str) -> str:
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise ListRefused(f"{where}: must be {words}")
     return value
 
 
 def _whole(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
-        raise _Flaw(f"{where}: must be a whole number from 0")
+        raise ListRefused(f"{where}: must be a whole number from 0")
     return value
 
 
@@ -182,7 +246,7 @@ def _time(value: object, where: str) -> datetime:
         time = datetime.fromisoformat(text)
         utc = time.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _Flaw(f"{where}: must be a time like 2026-05-01T00:00:00Z") from None
+        raise ListRefused(f"{where}: must be a time like 2026-05-01T00:00:00Z") from None
     if time.tzinfo is None:
-        raise _Flaw(f"{where}: needs its time zone; write Z at the end")
+        raise ListRefused(f"{where}: needs its time zone; write Z at the end")
     return utc

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from edge_anpr import config
-from edge_anpr.watch import watchlist
+from edge_anpr.privacy import keys
+from edge_anpr.watch import opener, watchlist
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "edge_anpr" / "demo"
@@ -63,10 +64,13 @@ def test_each_plate_is_large_and_inside_long_enough(truth: dict[str, Any]) -> No
 
 
 def test_list_is_accepted_and_names_two_of_the_plates(truth: dict[str, Any]) -> None:
-    now = datetime(2026, 6, 1, tzinfo=UTC)
-    entries = {
-        e.plate for e in watchlist.load(DEMO / "watchlist.json", "demo-pole", allow_unsigned=True, now=now).entries
-    }
+    signed, key_id, _ = opener.read(
+        (DEMO / "watchlist.signed").read_bytes(), opener.Trust(keys.trusted([DEMO / "authority.pub"]))
+    )
+    assert key_id
+    assert signed == watchlist.parse((DEMO / "watchlist.json").read_bytes())
+    opener.judge(signed.header, "demo-pole", datetime(2026, 12, 1, tzinfo=UTC))
+    entries = {plate for plate, _ in signed.plates()}
     listed = [p for p in truth["passages"] if p["listed"]]
     assert sorted(p["light"] for p in listed) == ["day", "dusk"]
     shown = {p["plate"] for p in truth["passages"]}
@@ -89,7 +93,8 @@ def test_config_is_valid_and_names_the_clip(truth: dict[str, Any]) -> None:
     unit = config.load(DEMO / "config.yaml")
     assert isinstance(unit.camera, config.ClipCamera)
     assert unit.camera.path == DEMO / truth["clip"]
-    assert unit.watchlist.path == DEMO / "watchlist.json"
+    assert unit.watchlist.path == DEMO / "watchlist.signed"
+    assert unit.watchlist.keys == [DEMO / "authority.pub"]
     assert unit.mqtt.host is None
     assert unit.topic == "anpr/v1/demo/demo-street/demo-pole"
 

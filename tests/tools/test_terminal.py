@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edge_anpr.privacy import seal
 from edge_anpr.tools.terminal import HitPrinter, progress, table
 
 TOPIC = "anpr/v1/town/bridge/pole-07/"
@@ -54,6 +55,11 @@ def test_a_phase_is_shown(phase: str, word: str) -> None:
 def test_the_listed_plate_is_shown_when_it_is_not_what_was_read() -> None:
     hit = {**HIT, "match": {"class": "confusable", "listed": "I2ABC3", "reason": "stolen"}}
     assert "confusable (listed I2ABC3)" in printed("hit/cam-1", hit)
+
+
+def test_a_sealed_hit_is_its_size_and_no_garbage() -> None:
+    sealed = seal.seal(json.dumps(HIT).encode(), seal.new_pair("centre")[1])
+    assert printed("hit/cam-1", sealed) == f"           hit         sealed, {len(sealed)} bytes\n"
 
 
 def test_a_heartbeat_is_one_compact_line() -> None:
@@ -108,3 +114,15 @@ def test_progress_is_for_terminals_only(capsys: pytest.CaptureFixture[str]) -> N
         step(4)
         step(6)
     assert capsys.readouterr() == ("", "")
+
+
+def test_alarms_are_told_in_words_with_their_beginning() -> None:
+    out = io.StringIO()
+    tell = HitPrinter(out)
+    tell("anpr/v1/a/b/c/alarm", b'{"active":[{"code":"disarmed","since":"2026-05-01T12:00:00.000Z","text":"no list"}]}')
+    tell("anpr/v1/a/b/c/alarm", b'{"active":[]}')
+    tell("anpr/v1/a/b/c/alarm", b'{"active":[3, {"text": "\\u001b[31m"}]}')
+    first, second, third = out.getvalue().splitlines()
+    assert "disarmed since 12:00:00Z: no list" in first
+    assert "none stands" in second
+    assert "\x1b" not in third

@@ -18,12 +18,14 @@ from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.unit.decide import Decider
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.hit import Origin
+from edge_anpr.unit.lists import Armed
 from edge_anpr.unit.outbox import OutboxFull
 from edge_anpr.unit.pipeline import Pipeline, Seen, Sighting
 from edge_anpr.vision.fuse import Passage
+from edge_anpr.watch.breaker import Breaker
 from edge_anpr.watch.matcher import Matcher
 from edge_anpr.watch.tokens import Group, TokenTable
-from edge_anpr.watch.watchlist import Mandate, Watchlist
+from edge_anpr.watch.watchlist import Header, Mandate
 
 LATER = datetime(2099, 1, 1, tzinfo=UTC)
 GROUP = Group("NL", "stolen", 1, 2**62)
@@ -43,10 +45,12 @@ class Road:
     def __post_init__(self) -> None:
         self.pipeline = Pipeline(None, None)  # type: ignore[arg-type] # no networks: readings are given below
         self.counters, self.passes = Counters(), PassCounter(10**18)
-        watchlist = Watchlist("l", 7, LATER, LATER, ("*",), Mandate("r", "T-1", "a", LATER), (), "0" * 64)
+        header = Header("l", 7, LATER, LATER, ("*",), Mandate("r", "T-1", "a", LATER))
+        table = TokenTable.of([("DB01DB", GROUP), (LISTED, GROUP)])
+        self.armed: Armed | None = Armed(header, Matcher(table), Breaker(10), "key", "0" * 64, 2**62, {})
         self.decider = Decider(
-            self.pipeline, Matcher(TokenTable.of([("DB01DB", GROUP), (LISTED, GROUP)])),
-            self.passes, self.counters, origin=Origin("0" * 16, "cam-1", "in", "a", "b"), watchlist=watchlist,
+            self.pipeline, self,  # type: ignore[arg-type] # of the lists it asks which one is in force
+            self.passes, self.counters, origin=Origin("0" * 16, "cam-1", "in", "a", "b"),
             append=self.append, with_evidence=self.evidence, stills=self.stills, utc_of=lambda _: datetime.now(UTC),
         )  # fmt: skip
 

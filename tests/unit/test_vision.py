@@ -20,6 +20,7 @@ class Told(list[str]):
     def __init__(self) -> None:
         self.tracker = self
         self.under_way: list[Track] = []
+        self.armed: object | None = self
 
     def see(self, frame: Frame) -> Seen:
         self.append(f"see {frame.index}")
@@ -49,7 +50,7 @@ def test_without_frames_passages_are_settled_and_buffers_overwritten(monkeypatch
     monkeypatch.setattr(module, "WAIT_S", 0.01)
     told, box, stop = Told(), LatestFrame(), threading.Event()
     plane = np.zeros((4, 4), np.uint8)
-    vision = Vision(told, told, PassCounter(10**18), box, Counters())  # type: ignore[arg-type]
+    vision = Vision(told, told, told, PassCounter(10**18), box, Counters())  # type: ignore[arg-type]
     box.put(Frame(7, time.monotonic_ns(), plane, plane))
     thread = threading.Thread(target=vision.run, args=(stop, lambda frame: told.append(f"recycle {frame.index}")))
     thread.start()
@@ -66,6 +67,6 @@ def test_when_the_recording_ends_the_last_passage_is_settled() -> None:
     plane = np.zeros((4, 4), np.uint8)
     box.put(Frame(7, 0, plane, plane))
     box.close()
-    Vision(told, told, PassCounter(10**18), box, counters).run(threading.Event(), lambda _: None)  # type: ignore[arg-type]
+    Vision(told, told, told, PassCounter(10**18), box, counters).run(threading.Event(), lambda _: None)  # type: ignore[arg-type]
     assert list(told) == ["clean", "see 7", "decide", "end 1", "clean"]
     assert counters.state == "ended"

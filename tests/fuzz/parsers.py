@@ -1,0 +1,136 @@
+"""Every parser that takes what others wrote, and what to feed it.
+
+``python -m tests.fuzz.parsers MINUTES`` fuzzes them all for so long; the tests do a little of it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_anpr import config
+from edge_anpr.datatypes import Unusable
+from edge_anpr.privacy import keys
+from edge_anpr.watch import envelope
+from edge_anpr.watch.making import from_csv
+from edge_anpr.watch.ratchet import Ratchet
+from edge_anpr.watch.watchlist import parse, payload
+from tests.watch.lists import TRUSTED, signed, watchlist
+
+EXAMPLE = (Path(__file__).parents[2] / "config.example.yaml").read_bytes()
+SCRATCH = Path(tempfile.mkdtemp(prefix="fuzz-"))
+HEAD = b"plate,country,reason,not_after,priority\n"
+
+
+@dataclass(frozen=True)
+class Parser:
+    """``parse`` takes bytes and raises ``Unusable`` at most; ``seeds`` are what it should get."""
+
+    name: str
+    parse: Callable[[bytes], object]
+    seeds: tuple[bytes, ...]
+
+
+def _file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
+    path = SCRATCH / name
+
+    def parse(raw: bytes) -> object:
+        path.write_bytes(raw)
+        path.chmod(0o600)
+        return read(path)
+
+    return parse
+
+
+def _csv(raw: bytes) -> object:
+    return from_csv(raw.decode("utf-8", "replace"), watchlist().header)
+
+
+def _key_line(raw: bytes) -> bytes:
+    return b"anpr-public ed25519 " + raw
+
+
+PARSERS = (
+    Parser("config", _file("unit.yaml", config.load), (EXAMPLE, b"unit: {org: a, site: b, id: c}\n", b"a: &a [*a]")),
+    Parser("csv", _csv, (HEAD + b"QA-12-CE,NL,stolen,2026-12-31,1\n", HEAD + b'"QA12CE","NL","a","2026-12-31",""\n')),
+    Parser("envelope", lambda raw: envelope.verify(raw, envelope.LIST, TRUSTED), (signed("QA12CE"),)),
+    Parser("list", parse, (payload(watchlist("QA12CE", "KU99QX")),)),
+    Parser("ratchet", _file("ratchet.json", Ratchet),
+           (b'{"schema":"anpr.ratchet/1","versions":{"a":[1,"b"]},"withdrawn":{}}',)),
+    Parser("key", _file("key.pub", lambda path: keys.read(path, "ed25519", secret=False)),
+           (b"anpr-public ed25519 LcUblGIUM2q5xgCH5tSM0n18VTQCitE0qtOZW/WE93o= test", _key_line(b"AAAA"))),
+)  # fmt: skip
+
+_PIECES = (
+    b"[" * 3000, b'{"a":' * 3000, b"\x00", b"\xff\xfe", b"\xed\xa0\x80", b"9" * 5000, b"1e999", b"NaN", b"-",
+    b"'", b'"', b"\\ud800", b"\n", b"\r", b"\t", b"&a ", b"*a", b"!!python/object ", b"<<: ", b"? ", b"|", b">",
+    b"2026-12-31", b"9999-12-31T23:59:59Z", b"0001-01-01T00:00:00+23:59", b"true", b"null", b"QA12CE", b"A" * 70_000,
+    b",", b":", b"{}",
+)  # fmt: skip
+
+
+def mutated(seed: bytes, rng: random.Random) -> bytes:
+    """A seed after a few changes: bits, pieces of itself, pieces that break parsers."""
+    raw = bytearray(seed)
+    for _ in range(rng.choice((1, 1, 2, 3, 8))):
+        at = rng.randrange(len(raw) + 1)
+        match rng.randrange(6):
+            case 0 if raw:
+                raw[at % len(raw)] ^= 1 << rng.randrange(8)
+            case 1:
+                del raw[at : at + rng.choice((1, 2, 8, 64, 1000))]
+            case 2:
+                raw[at:at] = rng.choice(_PIECES)
+            case 3:
+                start = rng.randrange(len(raw) + 1)
+                raw[at:at] = raw[start : start + rng.choice((1, 8, 64))] * rng.choice((1, 2, 100))
+            case 4:
+                raw[at : at + 1] = bytes([rng.randrange(256)])
+            case _:
+                raw[at : at + rng.randrange(12)] = rng.choice(_PIECES)
+    return bytes(raw)
+
+
+def fuzz(parser: Parser, rng: random.Random, until_s: float) -> int:
+    """Feed a parser until this moment (monotonic); how many inputs that were. Whatever else it raises gets through."""
+    count = 0
+    while time.monotonic() < until_s:
+        raw = mutated(rng.choice(parser.seeds), rng)
+        begin = time.monotonic()
+        try:
+            parser.parse(raw)
+        except Unusable:
+            pass
+        except BaseException:
+            (SCRATCH / f"{parser.name}.crash").write_bytes(raw)
+            print(f"{parser.name}: see {SCRATCH / f'{parser.name}.crash'}", file=sys.stderr)  # noqa: T201
+            raise
+        assert time.monotonic() - begin < 5, f"{parser.name} hangs"
+        count += 1
+    return count
+
+
+def resident_mb() -> float:
+    """The most memory this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Fuzz every parser for its share of the minutes."""
+    minutes, seed = float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    before = resident_mb()
+    for index, parser in enumerate(PARSERS):
+        end = time.monotonic() + minutes * 60 / len(PARSERS)
+        count = fuzz(parser, random.Random(f"{seed} {index}"), end)
+        print(json.dumps({"parser": parser.name, "inputs": count, "extra_mb": round(resident_mb() - before, 1)}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Without a list in force nothing is looked at, and nothing that was under way goes out."""
+
+import threading
+
+import numpy as np
+
+from edge_anpr.camera.box import LatestFrame
+from edge_anpr.datatypes import Frame, Track
+from edge_anpr.privacy.tokens import PassCounter
+from edge_anpr.unit.health import Counters
+from edge_anpr.unit.pipeline import Seen
+from edge_anpr.unit.vision import Vision
+from tests.unit.test_decide import LISTED, OTHER, Road
+from tests.unit.test_vision import Told
+
+
+def test_no_frame_is_looked_at() -> None:
+    told, box = Told(), LatestFrame()
+    told.armed = None
+    plane = np.zeros((4, 4), np.uint8)
+    box.put(Frame(7, 0, plane, plane))
+    box.close()
+    recycled: list[int] = []
+    Vision(told, told, told, PassCounter(10**18), box, Counters()).run(  # type: ignore[arg-type]
+        threading.Event(), lambda frame: recycled.append(frame.index)
+    )
+    assert list(told) == ["clean", "clean"]
+    assert recycled == [7]
+
+
+def test_a_passage_that_was_under_way_is_forgotten_and_its_hit_is_not_even_completed() -> None:
+    road = Road()
+    take = road.decider.take
+
+    def then_disarmed(frame: Frame, seen: Seen) -> None:
+        road.armed = None
+        take(frame, seen)
+
+    road.decider.take = then_disarmed  # type: ignore[method-assign]
+    road.drive(*[LISTED] * 4)
+    assert road.sent == []
+    assert road.counters.passages == 0
+    assert not road.pipeline.passages
+
+
+def test_what_would_be_the_rest_of_a_hit_stays_here_when_the_list_ends() -> None:
+    road = Road()
+    end = road.decider.end
+
+    def disarmed(track: Track, now_ns: int) -> None:
+        road.armed = None
+        end(track, now_ns)
+
+    road.decider.end = disarmed  # type: ignore[method-assign]
+    road.drive(*[LISTED] * 4)
+    assert [phase for phase, _ in road.sent] == ["first"]
+    assert not road.pipeline.passages
+
+
+def test_a_tripped_breaker_withholds_hits_and_counts_them() -> None:
+    road = Road()
+    for number in range(1, 31):
+        road.drive(*[LISTED] * 4, number=number)
+    assert road.armed
+    assert road.armed.breaker.tripped
+    assert len([phase for phase, _ in road.sent if phase == "first"]) <= 21
+    assert road.counters.hits_withheld >= 10
+    before = len(road.sent)
+    road.drive(*[OTHER] * 4, number=40)
+    road.drive(*[LISTED] * 4, number=41)
+    assert len(road.sent) == before
