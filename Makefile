@@ -43,6 +43,7 @@ train: $(VENV)/.train ## train both models, or go on with a run (four hours on o
 	cd models/training && ../../$(BIN)/python labeller.py --data '$(abspath $(DATA))'
 	cd models/training && ../../$(BIN)/python ocr_train.py --data '$(abspath $(DATA))' $(ARGS)
 	cd models/training && ../../$(BIN)/python ocr_export.py runs/ocr/checkpoint.safetensors
+	cd models/training && ../../$(BIN)/python confusion.py
 
 demo: $(VENV)/.dev ## make the demo's clip anew: make demo DATA=folder
 	@$(BIN)/python models/training/demo_clip.py --data $(DATA) --out edge_anpr/demo/clip.mp4 --strip docs/demo.jpg

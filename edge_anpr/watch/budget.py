@@ -35,9 +35,15 @@ _ODDS = LEAST_PROBABILITY / (1 - LEAST_PROBABILITY)
 
 
 def expected_false_hits(
-    plates: Sequence[tuple[str, str]], passages_per_day: float, measured: Confusion = MEASURED
+    plates: Sequence[tuple[str, str]],
+    passages_per_day: float,
+    most: MatchClass = MatchClass.CONFUSABLE,
+    measured: Confusion = MEASURED,
 ) -> Mapping[MatchClass, float]:
-    """False hits a day, by class, of a list of canonical plates with their countries, at so many passages a day."""
+    """False hits a day of a list of canonical plates with their countries, at so many passages a day.
+
+    By class, up to the class that is matched: as many as there are at all is their sum.
+    """
     chosen = list(plates)
     if len(plates) > MOST_SAMPLED:
         some = np.random.default_rng(0).choice(len(plates), MOST_SAMPLED, replace=False)
@@ -47,7 +53,8 @@ def expected_false_hits(
         alike = [(plate, country) for plate, country in chosen if len(plate) == length]
         total += _false_hits(np.stack([encode(plate) for plate, _ in alike]), [c for _, c in alike], measured)
     total *= passages_per_day * len(plates) / max(len(chosen), 1)
-    return dict(zip(MatchClass, total.tolist(), strict=True))
+    told = tuple(MatchClass)[: tuple(MatchClass).index(most) + 1]
+    return dict(zip(told, total.tolist(), strict=False))
 
 
 def _false_hits(texts: NDArray[np.uint8], countries: list[str], measured: Confusion) -> Floats:

@@ -16,7 +16,7 @@ What each text is worth beforehand is how often it passes:
 
     p = (1 - slips) · passing·DRIVES·e(L) / (passing·DRIVES·e(L) + sum over all x but L of likelihood(x)·e(x))
 
-The sum over all texts of the same length is exact and takes 50 µs: a layout's texts are products of sets, so that it
+The sum over all texts of the same length is exact and takes 0.1 ms: a layout's texts are products of sets, so that it
 is a product of sums (``plates.prior.all_together``). ``slips`` stands for texts of another length and for what else no
 posterior tells: a hit is never surer than that. O with 0 and I with 1 need no rule of their own: the pictures say
 nothing between them, and the layouts decide.

@@ -105,7 +105,7 @@ def simulate(passages: int, entries: int, vehicles: int, seed: int) -> Year:
                 if match and match.listed != reveal(truth):
                     false[match.match_class] += 1
             right += int(wanted.among(keys_of(passing)).sum())
-    expected = expected_false_hits(listed, passages)
+    expected = expected_false_hits(listed, passages, MatchClass.NEAR)
     return Year(false, right, passages, dict(expected))
 
 

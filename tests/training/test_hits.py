@@ -1,4 +1,7 @@
+import hashlib
 import itertools
+import json
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -75,3 +78,10 @@ def test_the_reliability_of_hits_is_drawn_and_its_error_told() -> None:
     assert figures.numbers["hits, exact: calibration error of probability (ECE)"] < 0.1
     assert figures.curves["hits: share right by probability"]
     assert figures.numbers["look-alikes for 1000 right exact hits, told from probability 0: wrong"] > 0
+
+
+def test_the_table_in_use_was_measured_with_the_ocr_that_ships() -> None:
+    # Red after another model came: run models/training/confusion.py, four minutes.
+    table = json.loads(resources.files("edge_anpr.watch").joinpath("confusion.json").read_text())
+    assert table["ocr_sha256"] == hashlib.sha256(shipped("ocr").read_bytes()).hexdigest()
+    assert table["passages"]["driven"] >= 10_000

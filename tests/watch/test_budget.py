@@ -1,4 +1,5 @@
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +11,18 @@ from edge_anpr.plates.confusable import NAMED
 from edge_anpr.plates.layouts import LAYOUTS
 from edge_anpr.plates.prior import ELSE, TABLES
 from edge_anpr.plates.text import ALPHABET, encode, reveal
-from edge_anpr.watch.budget import expected_false_hits
+from edge_anpr.watch.budget import expected_false_hits as budget
 from edge_anpr.watch.confusion import MEASURED, Confusion
 
 EXACT, CONFUSABLE, NEAR = MatchClass
 # What twins, O and 0 for instance, never are: mistaken for each other.
 APART = {character: np.full(3, 50.0) for character in MEASURED.twins}
+
+
+def expected_false_hits(
+    plates: list[tuple[str, str]], passages: float, measured: Confusion = MEASURED
+) -> Mapping[MatchClass, float]:
+    return budget(plates, passages, NEAR, measured)
 
 
 def a_list(count: int, seed: int = 1) -> list[tuple[str, str]]:
@@ -128,3 +135,10 @@ def test_the_measured_table_is_one_of_rates() -> None:
     assert sum(share for share, _, _ in MEASURED.levels) == pytest.approx(1, abs=0.01)
     eight, letter_b = ALPHABET.index("8"), ALPHABET.index("B")
     assert MEASURED.evident[0, letter_b, eight] > 10 * MEASURED.evident[0, letter_b, ALPHABET.index("4")]
+
+
+def test_what_is_not_matched_is_not_expected() -> None:
+    plates = a_list(50)
+    assert list(budget(plates, 1e4)) == [EXACT, CONFUSABLE]
+    assert list(budget(plates, 1e4, EXACT)) == [EXACT]
+    assert budget(plates, 1e4)[CONFUSABLE] == expected_false_hits(plates, 1e4)[CONFUSABLE]
