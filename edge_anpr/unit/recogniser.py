@@ -24,7 +24,8 @@ from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.files import Clip, Folder
 from edge_anpr.config import ClipCamera, Config, FolderCamera, RtspCamera, V4l2Camera
 from edge_anpr.datatypes import Unusable
-from edge_anpr.privacy.tokens import PassCounter
+from edge_anpr.privacy import process
+from edge_anpr.privacy.tokens import Hour, PassCounter
 from edge_anpr.unit.capture import Capture, Source
 from edge_anpr.unit.clock import utc_of
 from edge_anpr.unit.decide import Decider
@@ -47,6 +48,7 @@ ENDS = (signal.SIGTERM, signal.SIGINT)
 
 def run(config: Config) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code; raises Unusable for what a person must mend."""
+    process.harden()
     # OpenCV starts a pool of threads for work that is smaller than waking them.
     cv2.setNumThreads(config.models.threads)
     stop = threading.Event()
@@ -113,8 +115,11 @@ def run(config: Config) -> int:
         _thread("vision", lambda: vision.run(stop, capture.recycle), failures),
     ]
     try:
-        while signal.sigtimedwait(ENDS, config.health.interval_s) is None:
-            telling.put("health", counters.tell(box.drops, passes.distinct))
+        # A process that was stopped and goes on (SIGCONT) gets an empty answer, which is none of these.
+        while (sign := signal.sigtimedwait(ENDS, config.health.interval_s)) is None or sign.si_signo not in ENDS:
+            telling.put("health", counters.tell(box.drops))
+            if (hour := passes.finished(datetime.now(UTC))) is not None:
+                telling.put("stats", _stats(hour))
     finally:
         stop.set()
         box.close()
@@ -124,7 +129,7 @@ def run(config: Config) -> int:
         if isinstance(failures[0], Unusable):
             raise failures[0]
         return 1
-    telling.put("health", counters.tell(box.drops, passes.distinct))
+    telling.put("health", counters.tell(box.drops))
     outbox.close()
     log.info("stopped")
     return 0
@@ -182,6 +187,16 @@ def _is_live(config: Config) -> bool:
 
 def _paced(config: Config) -> bool:
     return _is_live(config) or (isinstance(config.camera, ClipCamera) and config.camera.pace == "live")
+
+
+def _stats(hour: Hour) -> bytes:
+    body = {
+        "schema": "anpr.stats/1",
+        "hour": f"{hour.start:%Y-%m-%dT%H:00:00Z}",
+        "distinct_about": hour.distinct_about,
+        "passages_about": hour.passages_about,
+    }
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def _birth(
