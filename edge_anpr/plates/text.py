@@ -37,7 +37,8 @@ def encode(text: str) -> NDArray[np.uint8]:
 def ascii_into(classes: NDArray[np.uint8], buffer: bytearray) -> memoryview:
     """Write the characters into ``buffer`` (at least as long) and return the view of them; the caller wipes it."""
     view = memoryview(buffer)[: len(classes)]
-    np.take(_ASCII, classes, out=np.frombuffer(view, np.uint8))
+    # Any other mode goes by way of a buffer of its own, which still shows the plate when it is freed.
+    np.take(_ASCII, classes, out=np.frombuffer(view, np.uint8), mode="clip")
     return view
 
 

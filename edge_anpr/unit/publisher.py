@@ -21,6 +21,7 @@ from typing import Any
 
 from edge_anpr.config import Config
 from edge_anpr.datatypes import Unusable
+from edge_anpr.privacy import process
 from edge_anpr.unit.clock import iso
 from edge_anpr.unit.mqtt import Answered, Broker, Connected, Down, Event, Link, Message, Outcome
 from edge_anpr.unit.outbox import Outbox, OutboxError, OutboxFull, Row
@@ -43,6 +44,7 @@ def run(config: Config, broker: tuple[str, int] | None = None) -> int:
     Raises Unusable when the outbox, the password or the TLS files cannot be used, or no broker is named.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="publisher: %(message)s")
+    process.harden()
     topic = config.topic
     link = Link(link_to(config, broker), will=Message(f"{topic}/status", LOST, retain=True))
     outbox = Outbox(config.delivery.outbox, config.delivery.max_megabytes * 1_000_000, "publisher")
@@ -90,6 +92,7 @@ class Carrier:
         self._complaint: str | None = None  # what was last said of the broker, so that it is said once
         self._version: int | None = None
         self._birth: bytes | None = None
+        self._stats: bytes | None = None
         self._birth_due = self._look = True
         self._flying: dict[int, Row] = {}
         self._sent_up_to = 0
@@ -112,7 +115,7 @@ class Carrier:
         if version != self._version:
             self._version, self._look, self._birth_due = version, True, True
         if self._birth_due:
-            self._birth_due = not self._say_birth()
+            self._birth_due = not (self._say_birth() and self._say_stats())
         if self._look and time.monotonic() >= self._hold_until:
             self._send_hits()
         if time.monotonic() >= self._next_health:
@@ -239,6 +242,16 @@ class Carrier:
         if not self._say(Message(f"{self._topic}/birth", birth, retain=True)):
             return False
         self._birth = birth
+        return True
+
+    def _say_stats(self) -> bool:
+        """The last full hour's traffic, when it is another; after a restart of this process once more."""
+        stats = self._outbox.state("stats")
+        if stats is None or stats == self._stats:
+            return True
+        if not self._say(Message(f"{self._topic}/stats", stats)):
+            return False
+        self._stats = stats
         return True
 
     def _say(self, message: Message) -> bool:

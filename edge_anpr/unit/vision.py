@@ -51,6 +51,8 @@ class Vision:
     def _look(self, frame: Frame, now_ns: int) -> None:
         seen = self._pipeline.see(frame)
         self._decider.take(frame, seen)
+        if seen.ended:  # on a busy road no second is idle
+            self._pipeline.tidy()
         self._counters.frame(seen, time.monotonic_ns())
         self._frame_ns, self._arrived_ns = frame.captured_ns, now_ns
         if seen.sightings:
