@@ -1,4 +1,4 @@
-"""What a daemon does to itself before it sees a plate: it leaves no core, is traced by nobody, and frees nothing unseen.
+"""What a daemon does to itself before it sees a plate: no core, no tracer, and freed memory is overwritten.
 
 Swap is the service unit's affair (``MemorySwapMax=0``).
 """

@@ -93,7 +93,7 @@ class PassCounter:
             self._since_ns = now_ns
 
     def finished(self, now: datetime) -> Hour | None:
-        """The last hour's traffic, once, when ``now`` (UTC) lies in another one; a unit's first hour is a part of one."""
+        """The last hour's traffic, once, when ``now`` (UTC) lies in another; a unit's first hour is but a part."""
         start = now.replace(minute=0, second=0, microsecond=0)
         with self._lock:
             before, self._hour = self._hour, start

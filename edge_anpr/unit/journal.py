@@ -12,6 +12,7 @@ import threading
 import traceback
 import warnings
 from types import TracebackType
+from typing import TextIO
 
 from edge_anpr.datatypes import SourceLost, Unusable
 from edge_anpr.unit.outbox import OutboxError
@@ -28,7 +29,14 @@ def begin(process: str) -> None:
     threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
-def _warned(_message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+def _warned(
+    message: Warning | str,  # noqa: ARG001 - it may quote a value
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
     logging.getLogger(__name__).warning("%s at %s:%d", category.__name__, _place(filename), lineno)
 
 
