@@ -87,10 +87,14 @@ class PassCounter:
         if self._since_ns is None:
             self._since_ns = now_ns
         if now_ns - self._since_ns >= self._epoch_ns:
-            wipe(self._tokens)
-            self._count = 0
-            fill(self._key)
+            self.forget()
             self._since_ns = now_ns
+
+    def forget(self) -> None:
+        """Destroy the key and the tokens at once."""
+        wipe(self._tokens)
+        self._count = 0
+        fill(self._key)
 
     def finished(self, now: datetime) -> Hour | None:
         """The last hour's traffic, once, when ``now`` (UTC) lies in another; a unit's first hour is but a part."""

@@ -45,6 +45,7 @@ class Vision:
                 self._forget()
         self._settle()
         self._forget()
+        self._passes.forget()  # nobody will call for the end of its epoch
         if self._box.closed:
             self._counters.state = "ended"
 

@@ -70,15 +70,19 @@ class Road:
         for _ in range(frames):
             self._write(self._ground)
 
-    def traffic(self, plates: Sequence[str], abreast: int = 1) -> list[Passage]:
-        """Let vehicles with these plates pass, at most three ``abreast``, one after the other in different lanes."""
+    def traffic(self, plates: Sequence[str], abreast: int = 1, stop: bool = False) -> list[Passage]:
+        """Let vehicles with these plates pass, at most three ``abreast``, one after the other in different lanes.
+
+        ``stop``: the clip ends while the last are in view.
+        """
         passages = []
         for begin in range(0, len(plates), abreast):
             lanes = [LANES[(begin + index) % 3] + float(self._rng.uniform(-8, 8)) for index in range(abreast)]
             flats = [self._renderer.flat(plate, "NL") for plate in plates[begin : begin + abreast]]
             paints = [self._rng.integers(20, 90, 3).tolist() for _ in flats]
             first = self.frames
-            for step in range(FRAMES):
+            last = stop and begin + abreast >= len(plates)
+            for step in range(FRAMES // 2 if last else FRAMES):
                 canvas = self._ground.copy()
                 for flat, paint, lane in zip(flats, paints, lanes, strict=False):
                     _draw(canvas, flat.bgr, paint, lane, (step + 1) / (FRAMES + 1))
@@ -86,7 +90,7 @@ class Road:
             passages += [
                 Passage(flat.text, first, self.frames - 1, lane) for flat, lane in zip(flats, lanes, strict=False)
             ]
-            self.empty(GAP)
+            self.empty(0 if last else GAP)
         return passages
 
     def close(self) -> None:

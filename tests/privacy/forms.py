@@ -49,11 +49,13 @@ PIXELS = (
     "OCR crop",
     "OCR crop, float32",
     "OCR output",
+    "OCR output, by class",
     "character rows",
     "fused rows",
 )
 FLOATS = ("detector input", "OCR crop")  # both networks begin by making floats of what they are given
-FORMS = (*TEXT, *PIXELS)
+KEYS = ("old key", "token of an old key")
+FORMS = (*TEXT, *PIXELS, *KEYS)
 
 
 def of_text(number: int, text: str) -> list[Needle]:
@@ -112,6 +114,8 @@ def record(clip: Path, passages: Sequence[Passage]) -> Recorded:
                 for row in range(4, 28, 3):
                     found.needles += _run("OCR crop", number, reading.array[crop, 0, row, 40 : 40 + RUN])
                 found.needles += _values("OCR output", number, reading.outputs[0][crop][::5])
+                # The network works class by class, and turns its output round at the very end.
+                found.needles += _values("OCR output, by class", number, reading.outputs[0][crop].T)
                 found.needles += _values("character rows", number, sighting.reading.posteriors)
             crop += sum(row_counts(sighting.detection))
         source.recycle(frame)

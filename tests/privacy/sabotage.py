@@ -1,14 +1,13 @@
 """Runs the command line with one thing broken from the outside: ``python sabotage.py MODE recognise -c unit.yaml``.
 
-Its log is at level DEBUG. Modes: ``none``; ``keep`` (the positive control: everything of one passage is kept); a
-mutation (``arena``, ``crop``, ``frame``, ``input``, ``passage``, ``text``, ``log``, ``key``, ``core``), which the proof
-has to find; ``raise:STAGE``, where that stage throws an exception that quotes the plate.
+Its log is at level DEBUG. What is broken, MODE, is the name of a function below, ``raise:STAGE`` or ``none``.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,20 +17,14 @@ KEPT: list[Any] = []
 EPOCH_NS = 2_000_000_000
 
 
-def known_key(number: int) -> bytearray:
-    """The key of an epoch when ``key`` or ``epoch`` is played: made in place, so that no copy of it is left."""
-    key = bytearray(32)
-    fill(key, number)
-    return key
-
-
-def fill(key: bytearray, number: int) -> None:
+def known_key(key: bytearray, number: int) -> None:
+    """Write the key of an epoch, counted from 0: in place, so that no copy of it is left."""
     for index in range(len(key)):
         key[index] = (index * index * 11 + index * 37 + number * 53 + 5) % 256
 
 
 def main() -> None:
-    mode = sys.argv.pop(1)
+    mode, _, stage = sys.argv.pop(1).partition(":")
     from edge_anpr import cli
     from edge_anpr.unit import journal
 
@@ -42,19 +35,13 @@ def main() -> None:
         logging.getLogger().setLevel(logging.DEBUG)
 
     journal.begin = verbose
-    if sys.argv[1] == "recognise":
-        kind, _, stage = mode.partition(":")
-        MODES[kind](stage) if stage else MODES[kind]()
-    elif mode == "core":
-        _core()
+    if sys.argv[1] == "recognise" or mode == "core":
+        MODES[mode](*filter(None, [stage]))
     cli.main()
 
 
-def _none() -> None:
-    pass
-
-
 def _keep() -> None:
+    """The positive control: everything of the first passage, and of its first frames, is kept."""
     import cv2
     import numpy as np
 
@@ -62,25 +49,30 @@ def _keep() -> None:
     from edge_anpr.unit.decide import Decider
     from edge_anpr.unit.pipeline import Pipeline, is_plate
 
-    clip = os.environ["PROOF_CLIP"]
     see, end = Pipeline.see, Decider.end
     state = {"frames": 0, "passages": 0}
 
-    def spied(self: Any, frame: Any) -> Any:
-        run, outputs = self.reader._network.run, []
-        self.reader._network.run = lambda array: outputs.append((array.copy(), run(array))) or outputs[-1][1]
-        fit, inputs = self.detector._fit, []
+    def watched(self: Any, frame: Any) -> Any:
+        outputs: list[Any] = []
+        run = self.reader._network.run
+
+        def noted(array: Any) -> Any:
+            found = run(array)
+            outputs.append(
+                (array.copy(), array.astype(np.float32), found[0].copy(), found[0].transpose(0, 2, 1).copy())
+            )
+            return found
+
+        self.reader._network.run = noted
         seen = see(self, frame)
         self.reader._network.run = run
-        del fit, inputs
         if seen.sightings and state["frames"] < 5:
             state["frames"] += 1
             held = [one.array.copy() for one in self.detector._inputs.values()]
-            logits = [array.copy() for _, array in [(0, reading[1][0]) for reading in outputs]]
-            KEPT.append((frame.luma.copy(), frame.colour.copy(), held, [array for array, _ in outputs], logits))
-            KEPT.append([sighting.reading.posteriors.copy() for sighting in seen.sightings])
+            KEPT.append((frame.luma.copy(), frame.colour.copy(), held, [one.astype(np.float32) for one in held]))
+            KEPT.append((outputs, [sighting.reading.posteriors.copy() for sighting in seen.sightings]))
             for option, value in ((cv2.CAP_PROP_CONVERT_RGB, 0), (cv2.CAP_PROP_FORMAT, -1)):
-                video = cv2.VideoCapture(clip)
+                video = cv2.VideoCapture(os.environ["PROOF_CLIP"])
                 video.set(option, value)
                 for _ in range(frame.index):
                     video.grab()
@@ -89,14 +81,14 @@ def _keep() -> None:
 
     def kept(self: Any, track: Any, now_ns: int) -> None:
         read = self._pipeline.fuse(track)
-        if read is not None and is_plate(read, track) and state["passages"] == 0:
+        if read is not None and is_plate(read, track) and not state["passages"]:
             state["passages"] = 1
             text = reveal(read.classes)
             KEPT.append((text, text.encode("utf-16-le"), np.array([text]), read))
             KEPT.append([read.classes.astype(kind) for kind in (np.uint8, np.int32, np.int64, np.float32)])
         end(self, track, now_ns)
 
-    Pipeline.see, Decider.end = spied, kept  # type: ignore[method-assign]
+    Pipeline.see, Decider.end = watched, kept  # type: ignore[method-assign]
 
 
 def _arena() -> None:
@@ -113,31 +105,30 @@ def _arena() -> None:
 
 
 def _flush() -> None:
+    """No passes over nothing; buffers are overwritten all the same."""
+    from edge_anpr.privacy.wipe import wipe
     from edge_anpr.vision.detect import Detector
     from edge_anpr.vision.ocr import Reader
-    from edge_anpr.privacy.wipe import wipe
 
-    Reader.forget = lambda self: wipe(self._crops)
-    Detector.forget = lambda self: wipe(*(held.array for held in self._inputs.values()))
+    Reader.forget = lambda self: wipe(self._crops)  # type: ignore[method-assign]
+    Detector.forget = lambda self: wipe(*(held.array for held in self._inputs.values()))  # type: ignore[method-assign]
 
 
-def _both() -> None:
+def _arena_flush() -> None:
     _arena()
     _flush()
 
 
 def _perturb() -> None:
-    import ctypes
+    """The heap is not overwritten when it is freed."""
     from edge_anpr.privacy import process
-    process._M_PERTURB=-1000
 
-
-def _pf() -> None:
-    _perturb(); _flush()
+    process._M_PERTURB = -1000
 
 
 def _scrub() -> None:
     from edge_anpr.unit import pipeline
+
     pipeline.scrub = lambda: None
 
 
@@ -157,25 +148,25 @@ def _frame() -> None:
     from edge_anpr.camera import opencv
 
     def recycle(self: Any, frame: Any) -> None:
-        self._free.appendleft(opencv._Buffers(frame.colour, frame.luma))
-        if len(self._free) < 4:
-            self._free.appendleft(opencv._Buffers(frame.colour.copy(), frame.luma.copy()))
+        KEPT.append(opencv._Buffers(frame.colour, frame.luma))  # in place of a ring that nobody overwrites
+        del KEPT[:-4]
 
     opencv.Video.recycle = recycle  # type: ignore[method-assign]
+
+
+def _decoder() -> None:
+    from edge_anpr.unit.capture import Capture
+
+    Capture._close = lambda self: None  # type: ignore[method-assign]
 
 
 def _passage() -> None:
     from edge_anpr.vision.fuse import Passage
 
-    forget = Passage.forget
-
     def kept(self: Any) -> None:
-        KEPT.append(list(self._choirs.values()))
-        del forget_after[:]
+        KEPT.append(self._choirs)
         self._choirs = {}
-        forget(self)
 
-    forget_after: list[Any] = []
     Passage.forget = kept  # type: ignore[method-assign]
 
 
@@ -206,15 +197,16 @@ def _log() -> None:
 
 
 def _epoch() -> None:
+    """Nothing is broken, but epochs are short and their keys known, so that old ones can be looked for."""
     from edge_anpr.privacy import tokens
 
     init, count = tokens.PassCounter.__init__, [0]
 
-    def short(self: Any, epoch_ns: int, *rest: Any) -> None:
-        init(self, EPOCH_NS, *rest)
+    def short(self: Any, epoch_ns: int) -> None:
+        init(self, EPOCH_NS)
 
     def known(key: bytearray) -> None:
-        fill(key, count[0])
+        known_key(key, count[0])
         count[0] += 1
 
     tokens.PassCounter.__init__ = short  # type: ignore[method-assign]
@@ -222,6 +214,7 @@ def _epoch() -> None:
 
 
 def _key() -> None:
+    """The key is not rotated."""
     from edge_anpr.privacy import tokens
 
     _epoch()
@@ -234,71 +227,82 @@ def _core() -> None:
     process.harden = lambda: None
 
 
+def _unraisable() -> None:
+    """A destructor that fails, which Python tells by itself; with a plate in its text."""
+    from edge_anpr.unit.decide import Decider
+
+    class Trap:
+        def __del__(self) -> None:
+            raise RuntimeError(_undisguised())
+
+    end = Decider.end
+
+    def trapped(self: Any, track: Any, now_ns: int) -> None:
+        Trap()
+        end(self, track, now_ns)
+
+    Decider.end = trapped  # type: ignore[method-assign]
+
+
+def _undisguised() -> str:
+    # The text stands nowhere in the process until it is thrown: it comes in disguise.
+    return "".join(chr(byte ^ 0x55) for byte in bytes.fromhex(os.environ["PROOF_PLATE"]))
+
+
+STAGES = ("capture", "detect", "track", "rectify", "ocr", "fuse", "match", "token", "outbox")
+
+
 def _raise(stage: str) -> None:
-    import edge_anpr.privacy.tokens as tokens
-    import edge_anpr.unit.decide as decide
-    import edge_anpr.unit.outbox as outbox
-    import edge_anpr.unit.pipeline as pipeline
-    import edge_anpr.vision.ocr as ocr
+    """The stage throws an exception whose text is a plate."""
     from edge_anpr.camera.opencv import Video
-    from edge_anpr.plates.text import reveal
+    from edge_anpr.privacy import tokens
+    from edge_anpr.unit import decide, outbox, pipeline
+    from edge_anpr.vision import ocr
     from edge_anpr.vision.detect import Detector
     from edge_anpr.vision.track import Tracker
 
-    # The text stands nowhere in the process until it is thrown: it comes in disguise.
-    disguised = bytes.fromhex(os.environ["PROOF_PLATE"])
-    calls = [0]
-
-    def quoting(kind: Callable[[str], BaseException], after: int) -> Callable[..., Any]:
-        def thrown(*_: Any, **__: Any) -> Any:
-            calls[0] += 1
-            if calls[0] > after:
-                raise kind("".join(chr(byte ^ 0x55) for byte in disguised))
-
-        return thrown
-
-    def before(owner: Any, name: str, after: int, kind: Callable[[str], BaseException] = RuntimeError) -> None:
-        function, throw = getattr(owner, name), quoting(kind, after)
-
-        def both(*arguments: Any, **named: Any) -> Any:
-            throw()
-            return function(*arguments, **named)
-
-        setattr(owner, name, both)
-
-    import sqlite3
-
-    stages: dict[str, tuple[Any, str, int]] = {
-        "capture": (Video, "read", 40),
-        "detect": (Detector, "find", 40),
-        "track": (Tracker, "update", 40),
+    places: dict[str, tuple[Any, str, int]] = {
+        "capture": (Video, "read", 20),
+        "detect": (Detector, "find", 20),
+        "track": (Tracker, "update", 20),
         "rectify": (ocr, "rectify", 6),
         "ocr": (ocr.Reader, "read", 6),
         "fuse": (pipeline.Passage, "fuse", 6),
         "match": (decide.Decider, "_match", 2),
         "token": (tokens, "keyed", 0),
+        "outbox": (outbox.Outbox, "_depth", 0),
     }
-    if stage == "outbox":
-        before(outbox.Outbox, "_depth", 0, sqlite3.OperationalError)
-    else:
-        before(*stages[stage])
-    assert reveal
+    owner, name, after = places[stage]
+    function, calls = getattr(owner, name), [0]
+
+    def throwing(*arguments: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if calls[0] > after:
+            raise (sqlite3.OperationalError if stage == "outbox" else RuntimeError)(_undisguised())
+        return function(*arguments, **named)
+
+    setattr(owner, name, throwing)
 
 
 MODES: dict[str, Callable[..., None]] = {
-    "none": _none,
+    "none": lambda: None,
     "keep": _keep,
     "arena": _arena,
-    "flush": _flush, "both": _both, "perturb": _perturb, "pf": _pf, "scrub": _scrub,
+    "flush": _flush,
+    "arena+flush": _arena_flush,
+    "perturb": _perturb,
+    "scrub": _scrub,
     "crop": _crop,
     "input": _input,
     "frame": _frame,
+    "decoder": _decoder,
     "passage": _passage,
     "text": _text,
     "log": _log,
     "epoch": _epoch,
     "key": _key,
     "core": _core,
+    "unraisable": _unraisable,
     "raise": _raise,
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK = 32 << 20
+CHUNK, PAGE = 32 << 20, 4096
 # The smaller table fits into a core's cache, and leaves few words for the larger one.
 _COARSE, _FINE = 19, 24
 
@@ -118,10 +118,16 @@ def memory(pid: int) -> list[Mapping]:
                 with suppress(OSError):  # a device's registers cannot be read
                     file.seek(begin)
                     size = file.readinto(memoryview(pages))
-                    found.append(Mapping(Path(name[0]).name if name else "anonymous", pages[: size or 0]))
+                    found.append(Mapping(Path(name[0]).name if name else "anonymous", _without_zeros(pages[:size])))
     finally:
         os.kill(pid, signal.SIGCONT)
     return found
+
+
+def _without_zeros(pages: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Leave out pages that hold nothing: half of a process's memory was never written to, or was given back."""
+    by_page = pages.reshape(-1, PAGE)
+    return np.asarray(by_page[by_page.view(np.uint64).any(axis=1)].ravel(), np.uint8)
 
 
 def files(folder: Path, skip: Iterable[Path] = ()) -> Iterator[tuple[str, bytes]]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from proof_clip import FPS, Passage
 from tests.conftest import Broker, Subscriber, free_port, until
+from tests.privacy.forms import of_text
 from tests.privacy.scan import Finding, Needles, files, memory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,6 +161,14 @@ def run(
         for place, parts in copies.pop(look.name).items():
             left.megabytes[place] = max(left.megabytes.get(place, 0.0), sum(len(data) for _, data in parts) / 1e6)
     return left
+
+
+def throw(folder: Path, clip: Path, passages: Sequence[Passage], listed: Sequence[str], mode: str) -> Left:
+    """A unit in which an exception quotes the first plate, as `sabotage` makes it; searched for all of its texts."""
+    plate = passages[0].plate
+    look = Look("exception", passages[-1].last, Needles(of_text(0, plate)))
+    disguised = bytes(ord(character) ^ 0x55 for character in plate).hex()
+    return run(folder, clip, [look], listed=listed, mode=mode, secret=disguised)
 
 
 def _with_cores() -> None:
