@@ -5,7 +5,7 @@ The forms of pictures come from the same deterministic pipeline on the same clip
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from proof_clip import Passage
 
 from edge_anpr.camera.files import Clip
 from edge_anpr.datatypes import PlateDetection
@@ -23,14 +24,13 @@ from edge_anpr.vision.fuse import forget_read
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.rectify import row_counts
 from edge_anpr.vision.session import Card, Network, shipped
-from proof_clip import Passage
 from tests.privacy.scan import Needle
 
 RUN = 32  # bytes of a row of pixels or values: less than that is no picture of a plate
 ROWS = 8  # rows of each patch
 LEAST_CONTRAST = 3.0
 
-TEXT = {
+TEXT: dict[str, Callable[[NDArray[np.uint8], str], bytes]] = {
     "ASCII": lambda classes, text: text.encode("ascii"),
     "UTF-16": lambda classes, text: text.encode("utf-16-le"),
     "UTF-32": lambda classes, text: text.encode("utf-32-le"),

@@ -149,42 +149,55 @@ def _rows(proof: Proof) -> list[list[object]]:
     ]
 
 
+_ABOUT = """\
+{vehicles} vehicles with plates that were never issued passed a unit: recogniser and publisher as they run on a pole,
+log level DEBUG, a real broker. Two seconds after the last had left, both processes were stopped for a moment and
+their memory copied (all that is writable or belongs to no file; pages of zeros left out), together with the unit's
+folder (outbox, its log and free pages, all logs) and every MQTT message so far, and searched: {searched}.
+
+Forms of pixels and of values are runs of 32 bytes out of each frame that showed the plate."""
+_COLUMNS = """\
+The columns: others pass; nobody passes; plates that this unit never saw; the recording ends while vehicles are in view
+(two codecs); everything of one passage is kept on purpose; the epoch's key is not rotated."""
+_LIMITS = """\
+Not searched: the kernel (page cache of the clip, socket buffers), swap, video memory of a camera or a GPU, and the
+networks' inner activations."""
+
+
 def _report(proof: Proof, rows: Sequence[Sequence[object]]) -> str:
     hashes = {
         kind: json.loads(shipped(kind).with_suffix(".json").read_bytes())["sha256"] for kind in ("detector", "ocr")
     }
     searched = ", ".join(f"{place} {size:.1f} MB" for place, size in proof.megabytes.items())
     head = ["form", "searched for", *proof.columns]
+    versions = {
+        "edge-anpr": edge_anpr.__version__,
+        "Python": platform.python_version(),
+        "ONNX Runtime": version("onnxruntime"),
+        "OpenCV": cv2.__version__,
+        "numpy": version("numpy"),
+        "libc": " ".join(platform.libc_ver()),
+        platform.system(): f"{platform.release()} {platform.machine()}",
+    }
     lines = [
         "# Proof of forgetting",
         "",
         f"**{'NOT PROVEN' if proof.wrong else 'Proven'}**, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.",
         "",
-        f"edge-anpr {edge_anpr.__version__}, Python {platform.python_version()}, "
-        f"ONNX Runtime {version('onnxruntime')}, OpenCV {cv2.__version__}, numpy {version('numpy')}, "
-        f"{platform.libc_ver()[0]} {platform.libc_ver()[1]}, {platform.system()} {platform.release()} "
-        f"{platform.machine()}.",
+        ", ".join(f"{name} {value}" for name, value in versions.items()) + ".",
         *(f"Model {kind}: sha256 `{value}`." for kind, value in hashes.items()),
         "",
-        f"{SINGLES + ABREAST + AFTER} vehicles with plates that were never issued passed a unit: recogniser and publisher "
-        "as they run on a pole, log level DEBUG, a real broker. Two seconds after the last of them had left, both "
-        "processes were stopped for a moment and their memory copied (all that is writable or belongs to no file; pages "
-        "of zeros left out), together with the unit's folder (outbox, its log and free pages, all logs) and every MQTT "
-        f"message so far, and searched: {searched}.",
-        "",
-        "Forms of pixels and of values are runs of 32 bytes out of each frame that showed the plate.",
+        _ABOUT.format(vehicles=SINGLES + ABREAST + AFTER, searched=searched),
         "",
         "| " + " | ".join(head) + " |",
         "|" + "---|" * len(head),
         *("| " + " | ".join(map(str, row)) + " |" for row in rows),
         "",
-        "The columns: others pass; nobody passes; plates that this unit never saw; the recording ends while vehicles are "
-        "in view (two codecs); everything of one passage is kept on purpose; the epoch's key is not rotated.",
+        _COLUMNS,
         "",
         *(f"- {line}" for line in proof.lines),
         "",
-        "Not searched: the kernel (page cache of the clip, socket buffers), swap, video memory of a camera or a GPU, "
-        "and the networks' inner activations.",
+        _LIMITS,
         "",
     ]
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -25,6 +26,8 @@ def known_key(key: bytearray, number: int) -> None:
 
 def main() -> None:
     mode, _, stage = sys.argv.pop(1).partition(":")
+    most = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
     from edge_anpr import cli
     from edge_anpr.unit import journal
 
@@ -101,7 +104,7 @@ def _arena() -> None:
             options.enable_cpu_mem_arena = options.enable_mem_pattern = True
             super().__init__(model, options, providers=providers)
 
-    session.onnxruntime.InferenceSession = Session
+    session.onnxruntime.InferenceSession = Session  # type: ignore[attr-defined]
 
 
 def _flush() -> None:
@@ -129,7 +132,7 @@ def _perturb() -> None:
 def _scrub() -> None:
     from edge_anpr.unit import pipeline
 
-    pipeline.scrub = lambda: None
+    pipeline.scrub = lambda: None  # type: ignore[attr-defined]
 
 
 def _crop() -> None:
@@ -256,8 +259,8 @@ def _raise(stage: str) -> None:
     """The stage throws an exception whose text is a plate."""
     from edge_anpr.camera.opencv import Video
     from edge_anpr.privacy import tokens
-    from edge_anpr.unit import decide, outbox, pipeline
-    from edge_anpr.vision import ocr
+    from edge_anpr.unit import decide, outbox
+    from edge_anpr.vision import fuse, ocr
     from edge_anpr.vision.detect import Detector
     from edge_anpr.vision.track import Tracker
 
@@ -267,7 +270,7 @@ def _raise(stage: str) -> None:
         "track": (Tracker, "update", 20),
         "rectify": (ocr, "rectify", 6),
         "ocr": (ocr.Reader, "read", 6),
-        "fuse": (pipeline.Passage, "fuse", 6),
+        "fuse": (fuse.Passage, "fuse", 6),
         "match": (decide.Decider, "_match", 2),
         "token": (tokens, "keyed", 0),
         "outbox": (outbox.Outbox, "_depth", 0),

@@ -117,7 +117,7 @@ def memory(pid: int) -> list[Mapping]:
                 pages = np.empty(end - begin, np.uint8)
                 with suppress(OSError):  # a device's registers cannot be read
                     file.seek(begin)
-                    size = file.readinto(memoryview(pages))
+                    size = file.readinto(pages.data)
                     found.append(Mapping(Path(name[0]).name if name else "anonymous", _without_zeros(pages[:size])))
     finally:
         os.kill(pid, signal.SIGCONT)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from proof_clip import FPS, Passage, Road, never_issued
+
 from tests.privacy import forms
 from tests.privacy.sabotage import known_key
 from tests.privacy.scan import Needle, Needles

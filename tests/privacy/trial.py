@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from proof_clip import FPS, Passage
+
 from tests.conftest import Broker, Subscriber, free_port, until
 from tests.privacy.forms import of_text
 from tests.privacy.scan import Finding, Needles, files, memory
@@ -90,7 +91,6 @@ class Unit:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    preexec_fn=_with_cores,
                 )
         self.recogniser = self._processes["recognise"]
         until(lambda: b"watching" in self._log() or self.recogniser.poll() is not None, 60)
@@ -169,10 +169,6 @@ def throw(folder: Path, clip: Path, passages: Sequence[Passage], listed: Sequenc
     look = Look("exception", passages[-1].last, Needles(of_text(0, plate)))
     disguised = bytes(ord(character) ^ 0x55 for character in plate).hex()
     return run(folder, clip, [look], listed=listed, mode=mode, secret=disguised)
-
-
-def _with_cores() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def _list(plates: Sequence[str]) -> dict[str, Any]:
