@@ -72,7 +72,7 @@ def main() -> None:
         with progress(steps, "proof of forgetting") as step:
             _prove(proof, Path(name), step)
     rows = _rows(proof)
-    table("Findings", ["form", "searched for", *proof.columns], rows)
+    table("Findings", ["form", "sought", *proof.columns], rows)
     for line in proof.lines:
         print(line)  # noqa: T201 - a tool for people
     report.write_text(_report(proof, rows), "utf-8")
@@ -90,8 +90,8 @@ def _prove(proof: Proof, folder: Path, step: Callable[[int], None]) -> None:
 
     never = Look("control: other plates", road.looks[-1].after_frame, Needles(stop.needles))
     left = _run(proof, folder / "road", road, "epoch", [*road.looks, never])
-    for look in (*road.looks, never):
-        proof.columns[look.name] = Counter(finding.form for finding in left.findings[look.name])
+    for look, column in zip((*road.looks, never), ("busy", "quiet", "other"), strict=True):
+        proof.columns[column] = Counter(finding.form for finding in left.findings[look.name])
         proof.expect(not left.findings[look.name], f"{look.name}: nothing is found")
     proof.megabytes = left.megabytes
     proof.expect(road.read >= 0.98 * len(road.passages), f"{road.read} of {len(road.passages)} plates can be read")
@@ -101,27 +101,27 @@ def _prove(proof: Proof, folder: Path, step: Callable[[int], None]) -> None:
     proof.expect(reads == set(road.listed), "the plate that is listed arrived as a hit, and no other")
     proof.expect(not left.cores, "a provoked abort (SIGABRT, core limit lifted) wrote no core")
     step(1)
-    for scene, name in ((stop, "broken off, MJPEG"), (other, "broken off, MPEG-4")):
+    for scene, name in ((stop, "cut, MJPEG"), (other, "cut, MPEG-4")):
         left = _run(proof, folder / name, scene, "none", scene.looks)
         proof.columns[name] = _count(left)
         proof.expect(not left.all(), f"{name}: nothing is found")
         proof.expect(left.health.get("passages") == len(scene.passages), f"{name}: all passages were counted")
         step(1)
     left = _run(proof, folder / "keep", stop, "keep", stop.looks)
-    proof.columns["positive control"] = _count(left)
+    proof.columns["kept"] = _count(left)
     missing = set(forms.FORMS) - set(forms.KEYS) - set(_count(left))
     proof.expect(not missing, f"a plate that is kept on purpose is found in every form {sorted(missing) or ''}".strip())
     step(1)
     small = scenes.road(folder, 4, 3, 3, 3)
     left = _run(proof, folder / "key", small, "key", small.looks[-1:])
-    proof.columns["key kept"] = _count(left)
+    proof.columns["key"] = _count(left)
     proof.expect(set(_count(left)) == set(forms.KEYS), "alarm when the key is not rotated")
     step(1)
     for mode, form in MUTATIONS.items():
         left = _run(proof, folder / mode, stop, mode, stop.looks)
         proof.expect(form in _count(left), f"alarm when a guard is taken away: {mode} ({sum(_count(left).values())})")
         step(1)
-    left = trial.run(folder / "core", stop.clip, [], mode="core")
+    left = trial.run(folder / "core", stop.clip, [], pace=stop.pace, mode="core")
     proof.expect(left.cores, "without the guard a core is written here")
     step(1)
     for stage in STAGES:
@@ -134,7 +134,9 @@ def _prove(proof: Proof, folder: Path, step: Callable[[int], None]) -> None:
 
 
 def _run(proof: Proof, folder: Path, scene: Scene, mode: str, looks: Sequence[Look]) -> Left:
-    return trial.run(folder, scene.clip, looks, listed=scene.listed, mode=mode)
+    left = trial.run(folder, scene.clip, looks, listed=scene.listed, pace=scene.pace, mode=mode)
+    proof.expect(left.alive, f"{folder.name}: both processes were there to be looked at")
+    return left
 
 
 def _count(left: Left) -> Counter[str]:
@@ -157,8 +159,9 @@ folder (outbox, its log and free pages, all logs) and every MQTT message so far,
 
 Forms of pixels and of values are runs of 32 bytes out of each frame that showed the plate."""
 _COLUMNS = """\
-The columns: others pass; nobody passes; plates that this unit never saw; the recording ends while vehicles are in view
-(two codecs); everything of one passage is kept on purpose; the epoch's key is not rotated."""
+Columns: others pass (busy); nobody passes (quiet); control, plates that this unit never saw (other); the recording ends
+while vehicles are in view (cut); positive control, everything of one passage is kept on purpose (kept); the epoch's key
+is not rotated (key)."""
 _LIMITS = """\
 Not searched: the kernel (page cache of the clip, socket buffers), swap, video memory of a camera or a GPU, and the
 networks' inner activations."""
@@ -169,7 +172,7 @@ def _report(proof: Proof, rows: Sequence[Sequence[object]]) -> str:
         kind: json.loads(shipped(kind).with_suffix(".json").read_bytes())["sha256"] for kind in ("detector", "ocr")
     }
     searched = ", ".join(f"{place} {size:.1f} MB" for place, size in proof.megabytes.items())
-    head = ["form", "searched for", *proof.columns]
+    head = ["form", "sought", *proof.columns]
     versions = {
         "edge-anpr": edge_anpr.__version__,
         "Python": platform.python_version(),

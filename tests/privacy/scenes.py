@@ -27,6 +27,7 @@ class Scene:
     read: int
     listed: list[str] = field(repr=False)
     looks: list[Look]
+    pace: str
     needles: list[Needle] = field(repr=False)
 
 
@@ -49,19 +50,22 @@ def road(folder: Path, seed: int, singles: int, abreast: int, after: int, codec:
     busy = Needles(needle for needle in needles if needle.plate < len(first))
     quiet = Needles([*needles, *_of_old_keys(passages)])
     looks = [Look("busy road", first[-1].last, busy), Look("quiet road", passages[-1].last, quiet)]
-    return Scene(clip, passages, _count(recorded.read), [passages[1].plate], looks, needles)
+    return Scene(clip, passages, _count(recorded.read), [passages[1].plate], looks, "live", needles)
 
 
 def stop(folder: Path, seed: int, vehicles: int, codec: str = "MJPG") -> Scene:
-    """Vehicles three abreast, and the recording ends, as a camera that is cut off, while the last are in view."""
+    """Vehicles three abreast, and the recording ends, as a camera that is cut off, while the last are in view.
+
+    It is read as fast as it goes, so that no frame is passed over and every run leaves the same behind.
+    """
     clip = folder / f"stop-{seed}-{codec}{SUFFIX[codec]}"
     film = Road(clip, seed, codec)
     film.empty(15)
     passages = film.traffic(never_issued(vehicles, seed), 3, stop=True)
     film.close()
     recorded = forms.record(clip, passages)
-    looks = [Look("recording broken off", passages[-1].last, Needles(recorded.needles))]
-    return Scene(clip, passages, _count(recorded.read), [], looks, recorded.needles)
+    looks = [Look("recording broken off", None, Needles(recorded.needles))]
+    return Scene(clip, passages, _count(recorded.read), [], looks, "fast", recorded.needles)
 
 
 def _count(read: Iterable[str | None]) -> int:

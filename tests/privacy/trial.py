@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTLED_S = 2.0
 UNIT = """\
 unit: {{org: town, site: bridge, id: pole-07}}
-camera: {{source: clip, path: {clip}, pace: live}}
+camera: {{source: clip, path: {clip}, pace: {pace}}}
 watchlist: {{path: {folder}/list.json, allow_unsigned: true}}
 delivery: {{outbox: {folder}/state/outbox.db}}
 privacy: {{epoch_minutes: 1}}
@@ -39,21 +39,27 @@ health: {{interval_s: 0.5}}
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """When to look, and for what: ``after_frame`` is the last that shows any plate of ``needles``."""
+    """When to look, and for what: ``after_frame`` is the last that shows any plate of ``needles``.
+
+    None: the last of the clip.
+    """
 
     name: str
-    after_frame: int
+    after_frame: int | None
     needles: Needles
 
 
 @dataclass(slots=True)
 class Left:
-    """What a unit left behind: findings by look, megabytes that were looked through, and what it said of itself."""
+    """What a unit left behind: findings by look, megabytes that were looked through, and what it said of itself.
+
+    ``alive``: both processes were there at every look, so that there was a memory to go through.
+    """
 
     findings: dict[str, list[Finding]] = field(default_factory=dict)
     megabytes: dict[str, float] = field(default_factory=dict)
     health: dict[str, Any] = field(default_factory=dict)
-    late: float = 0.0
+    alive: bool = True
     hits: list[dict[str, Any]] = field(default_factory=list)
     stats: list[dict[str, Any]] = field(default_factory=list)
     cores: list[str] = field(default_factory=list)
@@ -67,7 +73,7 @@ class Left:
 class Unit:
     """Broker, publisher, recogniser and a subscriber to everything, in a folder of their own."""
 
-    def __init__(self, folder: Path, clip: Path, listed: Sequence[str], mode: str, secret: str = "") -> None:
+    def __init__(self, folder: Path, clip: Path, listed: Sequence[str], pace: str, mode: str, secret: str) -> None:
         self.folder, self.clip = folder, clip
         folder.mkdir(parents=True)
         port = free_port()
@@ -79,7 +85,7 @@ class Unit:
         self.ear = Subscriber(port)
         (folder / "list.json").write_text(json.dumps(_list(listed)), "utf-8")
         config = folder / "unit.yaml"
-        config.write_text(UNIT.format(clip=json.dumps(str(clip)), folder=folder, port=port), "utf-8")
+        config.write_text(UNIT.format(clip=json.dumps(str(clip)), pace=pace, folder=folder, port=port), "utf-8")
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PROOF_CLIP": str(clip), "PROOF_PLATE": secret}
         self._processes = {}
         for name in ("publish", "recognise"):
@@ -99,9 +105,12 @@ class Unit:
     def _log(self) -> bytes:
         return (self.folder / "recognise.log").read_bytes()
 
-    def at(self, frame: int) -> None:
-        """Wait until the clip, which is paced like a camera, has come to this frame, and two seconds more."""
-        due = self.began + (frame + 1) / FPS + SETTLED_S
+    def at(self, frame: int | None) -> None:
+        """Wait until the clip has come to this frame if it is paced like a camera, or to its end; and two seconds."""
+        if frame is None:
+            until(lambda: b"has ended" in self._log() or self.recogniser.poll() is not None, 60)
+        due = time.monotonic() if frame is None else self.began + (frame + 1) / FPS
+        due += SETTLED_S
         while time.monotonic() < due and self.recogniser.poll() is None:
             time.sleep(0.02)
 
@@ -139,15 +148,23 @@ class Unit:
 
 
 def run(
-    folder: Path, clip: Path, looks: Sequence[Look], *, listed: Sequence[str] = (), mode: str = "none", secret: str = ""
+    folder: Path,
+    clip: Path,
+    looks: Sequence[Look],
+    *,
+    listed: Sequence[str] = (),
+    pace: str = "live",
+    mode: str = "none",
+    secret: str = "",
 ) -> Left:
     """A unit's whole life in front of ``clip``."""
-    unit, left = Unit(folder, clip, listed, mode, secret), Left()
+    unit, left = Unit(folder, clip, listed, pace, mode, secret), Left()
     copies = {}
     try:
         for look in looks:
             unit.at(look.after_frame)
             copies[look.name] = unit.copy()
+            left.alive = left.alive and len(copies[look.name]) == 4
         unit.finish(left)
     finally:
         unit.end()
