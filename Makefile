@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300
 
-.PHONY: help run test check format evaluate year train demo clean
+.PHONY: help run test check prove-forgetting format evaluate year train demo clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -28,6 +28,9 @@ check: $(VENV)/.dev ## format, lint with the import rule, strict types
 format: $(VENV)/.dev ## let ruff put the code into shape
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix-only .
+
+prove-forgetting: $(VENV)/.dev ## look for every form of 100 plates in a real unit (root, ten minutes); writes forgetting.md
+	@$(SUDO) env PYTHONPATH=.:models/training $(BIN)/python -m tests.privacy.prove $(ARGS)
 
 evaluate: $(VENV)/.evaluate ## measure the models on labelled material: make evaluate DATA=folder (ARGS="--only clips")
 	@$(BIN)/python models/training/evaluate.py '$(DATA)' --out models/training/runs/evaluation $(ARGS)

@@ -20,6 +20,7 @@ class Alarms:
     def __init__(self, tell: Callable[[bytes], None]) -> None:
         self._tell = tell
         self._active: dict[str, tuple[str, str]] = {}
+        self._publish()  # what stood before this start is over, or is raised again
 
     def raise_(self, code: str, text: str) -> None:
         """Say that something is wrong; the same again is not said twice. ``text`` never holds a plate."""

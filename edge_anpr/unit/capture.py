@@ -56,6 +56,7 @@ class Capture:
                 if isinstance(self._source, Clip | Folder) and (shortfall := self._source.shortfall()):
                     log.warning("%s", shortfall)
                 log.info("the recording has ended; heartbeats go on until this process is told to stop")
+                self._close()  # the decoder still shows the last pictures
                 self._box.close()
                 return
             if self._waits:
@@ -75,14 +76,17 @@ class Capture:
         else:
             source.recycle(frame)
 
+    def _close(self) -> None:
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
+
     def _lose(self, error: SourceLost, stop: threading.Event) -> None:
         self._counters.source_losses += 1
         self._counters.state = "camera lost"
         if self._waits == 0:
             log.error("%s; trying again", told(error))
-        if self._source is not None:
-            self._source.close()
-            self._source = None
+        self._close()
         self._waits += 1
         wait_s = min(FIRST_WAIT_S * 2 ** min(self._waits - 1, 6), LONGEST_WAIT_S)
         stop.wait(wait_s * (0.5 + secrets.randbelow(512) / 1024))  # poles that lost one switch do not come back at once

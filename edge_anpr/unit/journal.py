@@ -10,7 +10,9 @@ import logging
 import sys
 import threading
 import traceback
+import warnings
 from types import TracebackType
+from typing import TextIO
 
 from edge_anpr.datatypes import SourceLost, Unusable
 from edge_anpr.unit.outbox import OutboxError
@@ -21,7 +23,21 @@ def begin(process: str) -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"{process}: %(message)s", force=True)
     logging.raiseExceptions = False
     sys.excepthook = _uncaught
+    # Python would print the text of an error in a callback or a destructor, and of a warning with its line of code.
+    sys.unraisablehook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    warnings.showwarning = _warned
     threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _warned(
+    message: Warning | str,  # noqa: ARG001 - it may quote a value
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    logging.getLogger(__name__).warning("%s at %s:%d", category.__name__, _place(filename), lineno)
 
 
 def told(error: BaseException) -> str:
@@ -29,8 +45,12 @@ def told(error: BaseException) -> str:
     if isinstance(error, Unusable | SourceLost | OutboxError):
         return str(error)
     place = traceback.extract_tb(error.__traceback__)
-    where = f" at {place[-1].filename.rsplit('edge_anpr/', 1)[-1]}:{place[-1].lineno}" if place else ""
+    where = f" at {_place(place[-1].filename)}:{place[-1].lineno}" if place else ""
     return f"{type(error).__name__}{where}"
+
+
+def _place(filename: str) -> str:
+    return filename.rsplit("edge_anpr/", 1)[-1]
 
 
 def _uncaught(_kind: type[BaseException], error: BaseException | None, _trace: TracebackType | None) -> None:

@@ -267,4 +267,6 @@ def _code(error: sqlite3.Error) -> int:
 
 
 def _reason(error: sqlite3.Error) -> str:
-    return _ADVICE.get(_code(error), f"{error}; move it away, and a new one is made")
+    # Its own words could quote what was to be written.
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    return _ADVICE.get(_code(error), f"{name}; move it away, and a new one is made")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_anpr.datatypes import Frame, PlateDetection, PlateRead, PlateReading, Track
 from edge_anpr.plates.syntax import fitting
 from edge_anpr.plates.text import encode
-from edge_anpr.privacy.wipe import wipe
+from edge_anpr.privacy.wipe import scrub, wipe
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.fuse import MOST_READINGS, Passage
 from edge_anpr.vision.ocr import Reader
@@ -133,9 +133,17 @@ class Pipeline:
 
     def clean(self) -> None:
         """Overwrite what the networks' buffers, and readings that no passage took, still show of the last frames."""
-        self._wipe_voiceless()
+        self.tidy()
         self.detector.forget()
+
+    def tidy(self) -> None:
+        """Overwrite what a passage that has ended left behind, while others may be under way.
+
+        The detector's input is not among it: the next frame of a camera that is there overwrites it anyway.
+        """
+        self._wipe_voiceless()
         self.reader.forget()
+        scrub()
 
     def _wipe_voiceless(self) -> None:
         for reading in self._voiceless:

@@ -22,6 +22,7 @@ from typing import Any
 
 from edge_anpr.config import Config
 from edge_anpr.datatypes import Unusable
+from edge_anpr.privacy import process
 from edge_anpr.unit.clock import iso
 from edge_anpr.unit.inbox import Inbox
 from edge_anpr.unit.mqtt import Answered, Broker, Connected, Down, Event, Link, Message, Outcome, Received
@@ -48,6 +49,7 @@ def run(config: Config, broker: tuple[str, int] | None = None, inbox: Path | Non
     Raises Unusable when the outbox, the password or the TLS files cannot be used, or no broker is named.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="publisher: %(message)s")
+    process.harden()
     topic = config.topic
     into = None if inbox is None else Inbox(inbox)
     link = Link(

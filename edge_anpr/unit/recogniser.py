@@ -5,7 +5,6 @@ Threads: *capture* (camera → latest-frame box), *vision* (box → pipeline →
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
@@ -14,20 +13,18 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import Any
 
 import cv2
 
-import edge_anpr
 from edge_anpr.camera import rtsp, v4l2
 from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.files import Clip, Folder
 from edge_anpr.config import ClipCamera, Config, FolderCamera, RtspCamera, V4l2Camera
 from edge_anpr.datatypes import MatchClass, Unusable
-from edge_anpr.privacy import keys
+from edge_anpr.privacy import keys, process
 from edge_anpr.privacy.seal import sealing
 from edge_anpr.privacy.tokens import PassCounter
+from edge_anpr.unit import telling as tell
 from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.arming import Arming
 from edge_anpr.unit.capture import Capture, Source
@@ -37,8 +34,8 @@ from edge_anpr.unit.health import Counters
 from edge_anpr.unit.hit import Origin
 from edge_anpr.unit.inbox import Inbox
 from edge_anpr.unit.journal import told
-from edge_anpr.unit.lists import Armed, Limits, ListFile, Lists
-from edge_anpr.unit.outbox import Outbox, OutboxFull
+from edge_anpr.unit.lists import Limits, ListFile, Lists
+from edge_anpr.unit.outbox import Outbox
 from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Material, Pipeline
 from edge_anpr.unit.vision import Vision
 from edge_anpr.vision.detect import Detector
@@ -56,37 +53,31 @@ TICK_S = 1.0
 
 def run(config: Config) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code; raises Unusable for what a person must mend."""
+    process.harden()
     # OpenCV starts a pool of threads for work that is smaller than waking them.
     cv2.setNumThreads(config.models.threads)
     stop = threading.Event()
     # Before any thread starts, so that none is interrupted: the main thread alone takes these, when it waits for them.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
-    trust = Trust(
-        keys.trusted(config.watchlist.keys), keys.trusted(config.watchlist.centre_keys), config.watchlist.allow_unsigned
-    )
+    rules, networks = config.watchlist, _networks(config)
+    trust = Trust(keys.trusted(rules.keys), keys.trusted(rules.centre_keys), rules.allow_unsigned)
     seal_to = keys.read(config.delivery.seal_to, "x25519", secret=False) if config.delivery.seal_to else None
-    models = config.models
-    networks = {
-        "detector": Network(
-            models.detector or shipped("detector"),
-            "detector",
-            "quad-s8",
-            provider=models.provider,
-            threads=models.threads,
-        ),
-        "ocr": Network(models.ocr or shipped("ocr"), "ocr", "ctc", provider=models.provider, threads=models.threads),
-    }
     source = None if _is_live(config) else _open(config)  # a file that cannot be read is told before anything starts
     outbox = Outbox(config.delivery.outbox, config.delivery.max_megabytes * 1_000_000, "recogniser")
     boot_id = secrets.token_hex(8)
-    telling = _Telling(outbox)
+    telling = tell.Telling(outbox)
+
+    def tell_lists() -> None:
+        telling.put("status", tell.status(lists))
+        telling.put("birth", tell.birth(config, networks, lists, boot_id))
+
     lists = Lists(
         config.unit.id,
         trust,
         Ratchet(config.delivery.outbox.with_name("ratchet.json")),
         Alarms(lambda text: telling.put("alarm", text)),
         _limits(config),
-        lambda: _tell_lists(telling, lists, config, networks, boot_id),
+        tell_lists,
     )
     counters, box = Counters(), LatestFrame()
     passes = PassCounter(config.privacy.epoch_minutes * 60_000_000_000)
@@ -115,7 +106,7 @@ def run(config: Config) -> int:
         look(lists)
     lists.tick(time.monotonic_ns())
     if lists.armed is None:
-        _tell_lists(telling, lists, config, networks, boot_id)
+        tell_lists()
     log.info(
         "watching %s %s on %s%s",
         config.camera.source, config.camera.id, networks["detector"].provider,
@@ -124,20 +115,26 @@ def run(config: Config) -> int:
 
     capture = Capture(lambda: _open(config), source, box, counters, every_frame=not _paced(config))
     vision = Vision(pipeline, decider, lists, passes, box, counters)
+    told_s = -config.health.interval_s
+
+    def tick() -> None:
+        nonlocal told_s
+        lists.tick(time.monotonic_ns())
+        for look in sources:
+            look(lists)
+        if time.monotonic() - told_s >= config.health.interval_s:
+            told_s = time.monotonic()
+            telling.put("health", counters.tell(box.drops, armed=lists.armed is not None))
+        if (hour := passes.finished(datetime.now(UTC))) is not None:
+            telling.put("stats", tell.stats(hour))
+
     failures: list[BaseException] = []
     threads = [
         _thread("capture", lambda: capture.run(stop), failures),
         _thread("vision", lambda: vision.run(stop, capture.recycle), failures),
     ]
     try:
-        told_s = -config.health.interval_s
-        while signal.sigtimedwait(ENDS, min(TICK_S, config.health.interval_s)) is None:
-            lists.tick(time.monotonic_ns())
-            for look in sources:
-                look(lists)
-            if time.monotonic() - told_s >= config.health.interval_s:
-                told_s = time.monotonic()
-                telling.put("health", counters.tell(box.drops, passes.distinct, armed=lists.armed is not None))
+        _until_told_to_end(tick, min(TICK_S, config.health.interval_s))
     finally:
         stop.set()
         box.close()
@@ -147,29 +144,16 @@ def run(config: Config) -> int:
         if isinstance(failures[0], Unusable):
             raise failures[0]
         return 1
-    telling.put("health", counters.tell(box.drops, passes.distinct, armed=lists.armed is not None))
+    telling.put("health", counters.tell(box.drops, armed=lists.armed is not None))
     outbox.close()
     log.info("stopped")
     return 0
 
 
-class _Telling:
-    """Leaves the recogniser's state for the publisher. A full disk is said once, and costs heartbeats only."""
-
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox, self._full = outbox, False
-
-    def put(self, kind: str, payload: bytes) -> None:
-        try:
-            self._outbox.put_state(kind, payload)
-        except OutboxFull as error:
-            if not self._full:
-                log.error("%s; until then no health is told and hits are refused", error)
-            self._full = True
-        else:
-            if self._full:
-                log.info("the outbox takes data again")
-            self._full = False
+def _until_told_to_end(tick: Callable[[], None], every_s: float) -> None:
+    # A process that was stopped and goes on (SIGCONT) gets an empty answer, which is none of these.
+    while (sign := signal.sigtimedwait(ENDS, every_s)) is None or sign.si_signo not in ENDS:
+        tick()
 
 
 def _thread(name: str, work: Callable[[], None], failures: list[BaseException]) -> threading.Thread:
@@ -184,6 +168,14 @@ def _thread(name: str, work: Callable[[], None], failures: list[BaseException]) 
     thread = threading.Thread(target=guarded, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def _networks(config: Config) -> dict[str, Network]:
+    models = config.models
+    return {
+        name: Network(path or shipped(name), name, decoder, provider=models.provider, threads=models.threads)
+        for name, path, decoder in (("detector", models.detector, "quad-s8"), ("ocr", models.ocr, "ctc"))
+    }
 
 
 def _open(config: Config) -> Source:
@@ -207,7 +199,7 @@ def _paced(config: Config) -> bool:
     return _is_live(config) or (isinstance(config.camera, ClipCamera) and config.camera.pace == "live")
 
 
-def _list_sources(config: Config, trust: Trust, boot_id: str, telling: _Telling) -> list[Callable[[Lists], None]]:
+def _list_sources(config: Config, trust: Trust, boot_id: str, telling: tell.Telling) -> list[Callable[[Lists], None]]:
     """Where lists come from; each is looked at again and again."""
     rules = config.watchlist
     sources: list[Callable[[Lists], None]] = []
@@ -234,40 +226,3 @@ def _limits(config: Config) -> Limits:
         rules.most_entries, rules.false_hits_per_day, rules.passages_per_day, rules.most_hits_percent,
         MatchClass(rules.match),
     )  # fmt: skip
-
-
-def _tell_lists(telling: _Telling, lists: Lists, config: Config, networks: dict[str, Network], boot_id: str) -> None:
-    """Leave for the publisher what changes with the list: birth and status."""
-    armed = lists.armed
-    status = {"status": "armed"} if armed else {"status": "disarmed", "reason": lists.why_disarmed}
-    telling.put("status", _json(status))
-    telling.put("birth", _birth(config, networks, armed, boot_id))
-
-
-def _birth(config: Config, networks: dict[str, Network], armed: Armed | None, boot_id: str) -> bytes:
-    header = armed.header if armed else None
-    body = {
-        "schema": "anpr.birth/1",
-        "boot_id": boot_id,
-        "version": edge_anpr.__version__,
-        "versions": {name: version(name) for name in ("onnxruntime", "numpy")} | {"opencv": cv2.__version__},
-        "camera": {"id": config.camera.id, "source": config.camera.source},
-        "models": {name: {"sha256": item.card.sha256, "provider": item.provider} for name, item in networks.items()},
-        "list": None if armed is None else {
-            "list_id": armed.header.list_id,
-            "version": armed.header.version,
-            "sha256": armed.digest,
-            "entries": len(armed.matcher),
-            "key_id": armed.key_id,
-        },
-        "mandate": None if header is None else {
-            "regime": header.mandate.regime,
-            "reference": header.mandate.reference,
-            "authority": header.mandate.authority,
-        },
-    }  # fmt: skip
-    return _json(body)
-
-
-def _json(body: dict[str, Any]) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode()

@@ -55,12 +55,15 @@ class Vision:
                 self._forget()
         self._settle()
         self._forget()
+        self._passes.forget()  # nobody will call for the end of its epoch
         if self._box.closed:
             self._counters.state = "ended"
 
     def _look(self, frame: Frame, now_ns: int) -> None:
         seen = self._pipeline.see(frame)
         self._decider.take(frame, seen)
+        if seen.ended:  # on a busy road no second is idle
+            self._pipeline.tidy()
         self._counters.frame(seen, time.monotonic_ns())
         self._frame_ns, self._arrived_ns = frame.captured_ns, now_ns
         if seen.sightings:

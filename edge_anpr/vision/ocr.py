@@ -30,6 +30,7 @@ class Reader:
         self._std, self._min_std, self._mean = (float(standard[key]) for key in ("target_std", "min_std", "mean"))
         self._blank = int(card.fields["blank"])
         self._crops: NDArray[np.uint8] = np.zeros((MOST_CROPS, 1, card.height, card.width), np.uint8)
+        self._most = 1  # crops in the largest pass since the last ``forget``
 
     def read(self, luma: Gray, detections: list[PlateDetection], margin: float = MARGINS[0]) -> list[PlateReading]:
         """One reading per detection, from the full picture (height, width), cut with so much room around it."""
@@ -44,6 +45,7 @@ class Reader:
                 batch.append((index, rows, count))
                 count += rows
             sharpness = [self._standardise(crop[0]) for crop in self._crops[:count]]
+            self._most = max(self._most, count)
             (logits,) = self._network.run(self._crops[:count])
             for index, rows, first in batch:
                 found = [decode(logits[row], self._blank) for row in range(first, first + rows)]
@@ -68,7 +70,8 @@ class Reader:
     def forget(self) -> None:
         """Overwrite the crops, and what the runtime may keep of the last pass by a pass over nothing."""
         wipe(self._crops)
-        self._network.run(self._crops[:1])
+        self._network.run(self._crops[: self._most])
+        self._most = 1
 
     def _standardise(self, crop: Gray) -> float:
         """Bring a crop to one mean and contrast, in place; its sharpness, the mean step from pixel to pixel."""

@@ -1,9 +1,11 @@
 import gc
+from datetime import UTC, datetime, timedelta
 
 from edge_anpr.plates.text import encode
-from edge_anpr.privacy.tokens import PassCounter, keyed
+from edge_anpr.privacy.tokens import Hour, PassCounter, keyed
 
 MINUTE = 60_000_000_000
+ELEVEN, HOUR = datetime(2026, 11, 24, 11, tzinfo=UTC), timedelta(hours=1)
 
 
 def test_a_token_depends_on_the_plate_and_on_the_key() -> None:
@@ -18,10 +20,25 @@ def test_distinct_plates_are_counted_within_an_epoch_only() -> None:
     counter = PassCounter(15 * MINUTE)
     for second in range(3):
         counter.note(encode("QA12CE"), second)
-    counter.note(encode("QA12CF"), 3)
-    assert counter.distinct == 2
-    counter.expire(15 * MINUTE)
-    assert counter.distinct == 0
+    for number in range(300):  # more than the first table holds
+        counter.note(encode(f"QA{number:03}C"), 3)
+    assert counter.finished(ELEVEN) is None
+    assert counter.finished(ELEVEN + HOUR) == Hour(ELEVEN, 300, 300)
+    for time_ns in (15 * MINUTE, 16 * MINUTE, 30 * MINUTE):  # the last in an epoch of its own
+        for number in range(30):
+            counter.note(encode(f"QE{number:03}C"), time_ns)
+    assert counter.finished(ELEVEN + 2 * HOUR) == Hour(ELEVEN + HOUR, 60, 90)
+
+
+def test_what_is_told_of_an_hour_is_rounded_and_nothing_where_few_passed() -> None:
+    counter = PassCounter(15 * MINUTE)
+    counter.finished(ELEVEN)
+    for hour, passages, told in ((1, 19, None), (2, 20, 20), (3, 24, 20), (4, 26, 30), (5, 0, None)):
+        for number in range(passages):
+            counter.note(encode(f"QE{number:03}C"), hour * 60 * MINUTE)
+        assert counter.finished(ELEVEN + (hour - 0.5) * HOUR) is None
+        assert counter.finished(ELEVEN + hour * HOUR) == Hour(ELEVEN + (hour - 1) * HOUR, told, told)
+    assert counter.finished(ELEVEN + 50 * HOUR) is None  # the clock was set: which hour would that be?
 
 
 def test_the_key_is_overwritten_when_its_epoch_ends_even_on_an_empty_road() -> None:

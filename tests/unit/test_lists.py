@@ -58,7 +58,7 @@ def test_before_any_list_comes_the_unit_is_disarmed_and_says_so(tmp_path: Path) 
     unit.lists.tick(0)
     unit.lists.tick(1)
     assert unit.version is None
-    assert [[alarm["code"] for alarm in told["active"]] for told in unit.told] == [["disarmed"]]
+    assert [[alarm["code"] for alarm in told["active"]] for told in unit.told] == [[], ["disarmed"]]
     unit.lists.offer(RAW, at(), "list")
     assert [unit.version, unit.changes] == [5, 1]
     assert unit.told[-1]["active"] == []

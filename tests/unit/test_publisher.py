@@ -189,6 +189,20 @@ def test_a_hit_too_large_for_the_broker_does_not_stop_the_others(
     assert sum("too large" in line for line in caplog.messages) == 1
 
 
+def test_an_hour_of_traffic_is_published_once_and_not_retained(
+    carry: Carry, mosquitto: RealBroker, outbox: Outbox, subscribe: Subscribe
+) -> None:
+    carrier, ear = carry(mosquitto.port), subscribe(mosquitto.port)
+    outbox.put_state("stats", b"nine")
+    turn(carrier, lambda: ear.payloads("/stats") == [b"nine"])
+    outbox.put_state("health", b"{}")  # not a new hour
+    outbox.put_state("stats", b"ten")
+    turn(carrier, lambda: ear.payloads("/stats") == [b"nine", b"ten"])
+    late = subscribe(mosquitto.port)
+    turn(carrier, lambda: late.payloads("/birth") or late.payloads("/status"))
+    assert late.payloads("/stats") == []
+
+
 def test_birth_is_retained_and_said_again_when_it_changes(
     mosquitto: RealBroker, carry: Carry, outbox: Outbox, subscribe: Subscribe
 ) -> None:

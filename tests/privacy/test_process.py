@@ -1,0 +1,43 @@
+"""What a daemon does to itself, seen from a process of its own."""
+
+import subprocess
+import sys
+
+SCRIPT = """
+import ctypes, gc, os, resource, warnings
+os.environ["OPENCV_FFMPEG_DEBUG"] = "1"
+from edge_anpr.privacy import process
+from edge_anpr.unit import journal
+journal.begin("test")
+process.harden()
+libc = ctypes.CDLL(None)
+assert libc.prctl(3) == 0, "it can be dumped"
+assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
+libc.getenv.restype = ctypes.c_char_p
+assert libc.getenv(b"OPENCV_FFMPEG_DEBUG") is None
+assert libc.getenv(b"OPENCV_FFMPEG_LOGLEVEL") == b"-8"
+libc.malloc.restype = ctypes.c_void_p
+block = libc.malloc(ctypes.c_size_t(5000))
+wall = libc.malloc(ctypes.c_size_t(5000))  # else the block becomes a part of the free end of the heap
+ctypes.memset(block, 0x51, 5000)
+libc.free(ctypes.c_void_p(block))
+assert b"Q" not in ctypes.string_at(block + 64, 4000), "freed memory shows what it held"
+class Trap:
+    def __del__(self):
+        raise ValueError("QA528C")
+Trap()
+gc.collect()
+warnings.warn("QA528C")
+raise RuntimeError("QA528C")
+"""
+
+
+def test_memory_is_closed_and_wiped_and_no_text_of_a_stranger_is_told() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert "QA528C" not in said
+    assert [line.split()[1:4] for line in said.splitlines()] == [
+        ["stopped", "by", "ValueError"],
+        ["UserWarning", "at", "<string>:25"],
+        ["stopped", "by", "RuntimeError"],
+    ]
