@@ -6,18 +6,20 @@ BIN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300
 
-.PHONY: help run test check prove-forgetting format evaluate year train demo clean
+.PHONY: help run test check mosquitto prove-forgetting format evaluate year train demo clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 run: $(VENV)/.demo ## the demo, or your own unit: make run CONFIG=unit.yaml
 	@$(BIN)/edge-anpr run $(if $(CONFIG),-c '$(CONFIG)',--demo)
 
-test: $(VENV)/.dev ## all tests; installs mosquitto from Debian when it is missing
-	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || { $(APT) update -qq && $(APT) install -y -qq mosquitto; }
+test: $(VENV)/.dev mosquitto ## all tests; installs mosquitto from Debian when it is missing
 	@$(BIN)/pytest $(ARGS)
+
+mosquitto:
+	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || { $(APT) update -qq && $(APT) install -y -qq mosquitto; }
 
 check: $(VENV)/.dev ## format, lint with the import rule, strict types
 	@$(BIN)/ruff format --check .
@@ -29,7 +31,7 @@ format: $(VENV)/.dev ## let ruff put the code into shape
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix-only .
 
-prove-forgetting: $(VENV)/.dev ## look for every form of 100 plates in a real unit (root, ten minutes); writes forgetting.md
+prove-forgetting: $(VENV)/.dev mosquitto ## look for every form of 100 plates in a real unit (root, ten minutes); writes forgetting.md
 	@$(SUDO) env PYTHONPATH=.:models/training $(BIN)/python -m tests.privacy.prove $(ARGS)
 
 evaluate: $(VENV)/.evaluate ## measure the models on labelled material: make evaluate DATA=folder (ARGS="--only clips")

@@ -29,8 +29,8 @@ SETTLED_S = 2.0
 UNIT = """\
 unit: {{org: town, site: bridge, id: pole-07}}
 camera: {{source: clip, path: {clip}, pace: {pace}}}
-watchlist: {{path: {folder}/list.json, allow_unsigned: true}}
-delivery: {{outbox: {folder}/state/outbox.db}}
+watchlist: {{path: {listed}, allow_unsigned: true}}
+delivery: {{outbox: {outbox}}}
 privacy: {{epoch_minutes: 1}}
 mqtt: {{host: 127.0.0.1, port: {port}, keepalive_s: 10}}
 health: {{interval_s: 0.5}}
@@ -85,7 +85,16 @@ class Unit:
         self.ear = Subscriber(port)
         (folder / "list.json").write_text(json.dumps(_list(listed)), "utf-8")
         config = folder / "unit.yaml"
-        config.write_text(UNIT.format(clip=json.dumps(str(clip)), pace=pace, folder=folder, port=port), "utf-8")
+        config.write_text(
+            UNIT.format(
+                clip=json.dumps(str(clip)),
+                pace=pace,
+                listed=json.dumps(str(folder / "list.json")),
+                outbox=json.dumps(str(folder / "state/outbox.db")),
+                port=port,
+            ),
+            "utf-8",
+        )
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PROOF_CLIP": str(clip), "PROOF_PLATE": secret}
         self._processes = {}
         for name in ("publish", "recognise"):
