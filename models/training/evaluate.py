@@ -108,7 +108,8 @@ def main() -> None:
     if not arguments.data.is_dir():
         sys.exit(f"{arguments.data}: no such folder; give the one that holds nl_clips, eu_crops and the others")
     figures = Figures()
-    cards(figures)
+    if set(arguments.only) != {"hits"}:
+        cards(figures)
     measure(arguments.data, tuple(arguments.only), figures)
     if not figures.counts:
         sys.exit(f"{arguments.data}: holds none of nl_clips, eu_crops, ro_dashcam, openimages_plates")
