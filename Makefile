@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300
 
-.PHONY: help run test check mosquitto prove-forgetting format evaluate year train demo clean
+.PHONY: help run test check mosquitto prove-forgetting fuzz format evaluate year train demo clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -26,6 +26,9 @@ check: $(VENV)/.dev ## format, lint with the import rule, strict types
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
+
+fuzz: $(VENV)/.dev ## throw broken input at every parser for a while: make fuzz MINUTES=10
+	@$(BIN)/python -m tests.fuzz.parsers $(or $(MINUTES),10)
 
 format: $(VENV)/.dev ## let ruff put the code into shape
 	@$(BIN)/ruff format .

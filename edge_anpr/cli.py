@@ -19,6 +19,9 @@ from edge_anpr.datatypes import Unusable
 
 # numpy and OpenCV each bring an OpenBLAS that starts a thread per core; nothing here multiplies large matrices.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# OpenCV reads these when it is imported, and could be made to print what it works on.
+for _name in ("OPENCV_TRACE", "OPENCV_DUMP_CONFIG", "OPENCV_LOG_LEVEL"):
+    os.environ.pop(_name, None)
 
 EXIT_USAGE = 2
 EXIT_UNREADABLE = 3

@@ -59,9 +59,8 @@ def run(config: Config) -> int:
     stop = threading.Event()
     # Before any thread starts, so that none is interrupted: the main thread alone takes these, when it waits for them.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
-    rules, networks = config.watchlist, _networks(config)
+    rules, seal_to, networks = config.watchlist, config.delivery.seal_to, _networks(config)
     trust = Trust(keys.trusted(rules.keys), keys.trusted(rules.centre_keys), rules.allow_unsigned)
-    seal_to = keys.read(config.delivery.seal_to, "x25519", secret=False) if config.delivery.seal_to else None
     source = None if _is_live(config) else _open(config)  # a file that cannot be read is told before anything starts
     outbox = Outbox(config.delivery.outbox, config.delivery.max_megabytes * 1_000_000, "recogniser")
     boot_id = secrets.token_hex(8)
@@ -96,22 +95,14 @@ def run(config: Config) -> int:
             boot_id, config.camera.id, config.camera.direction,
             networks["detector"].card.sha256, networks["ocr"].card.sha256,
         ),
-        append=sealing(outbox.append, seal_to) if seal_to else outbox.append,
+        append=outbox.append if seal_to is None else sealing(outbox.append, keys.read(seal_to, "x25519", secret=False)),
         with_evidence=config.delivery.evidence,
         stills=stills,
         utc_of=utc_of if _paced(config) else lambda _: datetime.now(UTC),
     )  # fmt: skip
     sources = _list_sources(config, trust, boot_id, telling)
-    for look in sources:
-        look(lists)
-    lists.tick(time.monotonic_ns())
-    if lists.armed is None:
-        tell_lists()
-    log.info(
-        "watching %s %s on %s%s",
-        config.camera.source, config.camera.id, networks["detector"].provider,
-        "" if lists.armed else "; DISARMED: no plate is read until a list comes that may be used",
-    )  # fmt: skip
+    _begin(lists, sources, tell_lists)
+    log.info("watching %s %s on %s", config.camera.source, config.camera.id, networks["detector"].provider)
 
     capture = Capture(lambda: _open(config), source, box, counters, every_frame=not _paced(config))
     vision = Vision(pipeline, decider, lists, passes, box, counters)
@@ -148,6 +139,15 @@ def run(config: Config) -> int:
     outbox.close()
     log.info("stopped")
     return 0
+
+
+def _begin(lists: Lists, sources: list[Callable[[Lists], None]], tell_lists: Callable[[], None]) -> None:
+    for look in sources:
+        look(lists)
+    lists.tick(time.monotonic_ns())
+    if lists.armed is None:
+        tell_lists()
+        log.warning("DISARMED: no plate is read until a list comes that may be used")
 
 
 def _until_told_to_end(tick: Callable[[], None], every_s: float) -> None:

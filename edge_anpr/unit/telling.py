@@ -56,7 +56,10 @@ def birth(config: Config, networks: dict[str, Network], lists: Lists, boot_id: s
         "version": edge_anpr.__version__,
         "versions": {name: version(name) for name in ("onnxruntime", "numpy")} | {"opencv": cv2.__version__},
         "camera": {"id": config.camera.id, "source": config.camera.source},
-        "models": {name: {"sha256": item.card.sha256, "provider": item.provider} for name, item in networks.items()},
+        "models": {
+            name: {"sha256": item.card.sha256, "provider": item.provider, "hoards": item.hoards}
+            for name, item in networks.items()
+        },
         "list": None if armed is None else {
             "list_id": armed.header.list_id,
             "version": armed.header.version,

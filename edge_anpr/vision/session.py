@@ -68,6 +68,9 @@ class Network:
         self.provider = self._session.get_providers()[0]
         if self.provider != wanted:
             raise ModelRefused(f"{path}: runs on {self.provider}, not on {wanted} as models.provider demands")
+        used = self._session.get_session_options()
+        self.hoards = bool(used.enable_cpu_mem_arena or used.enable_mem_pattern)
+        """Whether the runtime keeps memory from pass to pass, as the session itself says."""
         self._input = self._session.get_inputs()[0].name
         self._outputs: list[str] = list(self.card.fields["outputs"])
         missing = set(self._outputs) - {output.name for output in self._session.get_outputs()}

@@ -68,7 +68,7 @@ def main() -> None:
     report: Path = parser.parse_args().out
     proof = Proof()
     with tempfile.TemporaryDirectory(prefix="forgetting-") as name:
-        steps = 7 + len(MUTATIONS) + len(STAGES) + 1
+        steps = 8 + len(MUTATIONS) + len(STAGES) + 1
         with progress(steps, "proof of forgetting") as step:
             _prove(proof, Path(name), step)
     rows = _rows(proof)
@@ -99,6 +99,7 @@ def _prove(proof: Proof, folder: Path, step: Callable[[int], None]) -> None:
     proof.expect(passed >= 0.95 * len(road.passages), f"the unit itself counted {passed} passages")
     reads = {hit["read"] for hit in left.hits}
     proof.expect(reads == set(road.listed), "the plate that is listed arrived as a hit, and no other")
+    proof.expect(not left.hoards, "the networks' sessions keep no memory from pass to pass, as they say themselves")
     proof.expect(not left.cores, "a provoked abort (SIGABRT, core limit lifted) wrote no core")
     step(1)
     for scene, name in ((stop, "cut, MJPEG"), (other, "cut, MPEG-4")):
@@ -121,6 +122,9 @@ def _prove(proof: Proof, folder: Path, step: Callable[[int], None]) -> None:
         left = _run(proof, folder / mode, stop, mode, stop.looks)
         proof.expect(form in _count(left), f"alarm when a guard is taken away: {mode} ({sum(_count(left).values())})")
         step(1)
+    left = _run(proof, folder / "arena", stop, "arena", stop.looks)
+    proof.expect(left.hoards, "alarm when the arena is turned on")
+    step(1)
     left = trial.run(folder / "core", stop.clip, [], pace=stop.pace, mode="core")
     proof.expect(left.cores, "without the guard a core is written here")
     step(1)

@@ -58,6 +58,7 @@ def test_nothing_of_a_plate_that_is_not_listed_is_left_while_others_pass_and_whe
 def test_nothing_is_left_when_the_camera_stops_while_vehicles_are_in_view(stop: Scene, tmp_path: Path) -> None:
     left = seen(stop, tmp_path, "none")
     assert told(left) == {}
+    assert left.hoards == []
     assert left.health["passages"] == len(stop.passages)
 
 
@@ -72,6 +73,11 @@ def test_one_plate_that_is_kept_is_found_in_every_form(stop: Scene, tmp_path: Pa
 )
 def test_the_proof_fails_when_a_guard_is_taken_away(mode: str, form: str, stop: Scene, tmp_path: Path) -> None:
     assert form in {finding.form for finding in seen(stop, tmp_path, mode).all()}
+
+
+def test_the_proof_fails_when_the_arena_is_turned_on(stop: Scene, tmp_path: Path) -> None:
+    """Passes over nothing overwrite what an arena keeps, so that nothing is found: the sessions are asked as well."""
+    assert seen(stop, tmp_path, "arena").hoards == ["detector", "ocr"]
 
 
 def test_the_proof_fails_when_the_key_is_not_rotated(road: Scene, tmp_path: Path) -> None:
