@@ -177,7 +177,7 @@ def simulate(file: Path, passages_per_day: float, public: tuple[Path, ...]) -> N
     from edge_anpr.watch.budget import expected_false_hits
 
     found, _, _ = _open(file, public)
-    expected = expected_false_hits(list(found.plates()), passages_per_day)
+    expected = expected_false_hits(list(found.plates()), passages_per_day, MatchClass.NEAR)
     total, rows = 0.0, []
     for step in MatchClass:
         total += expected[step]

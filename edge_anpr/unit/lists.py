@@ -38,11 +38,6 @@ class Limits:
     most_hits_percent: float
     match: MatchClass = MatchClass.CONFUSABLE
 
-    def false_hits(self, expected: Mapping[MatchClass, float]) -> float:
-        """Those of the classes that are matched here, a day."""
-        ladder = list(MatchClass)
-        return sum(expected.get(step, 0.0) for step in ladder[: ladder.index(self.match) + 1])
-
 
 @dataclass(frozen=True, slots=True)
 class Armed:
@@ -101,7 +96,15 @@ class Lists:
 
     def take(self, raw: bytes, at: Moment, sessions: Sequence[Session] | None = None) -> None:
         """Put this list in force. Raises Unusable, and leaves the old one in force, when it may not be taken."""
-        accepted = open_list(raw, self._trust, self._unit, at, sessions, passages_per_day=self._limits.passages_per_day)
+        accepted = open_list(
+            raw,
+            self._trust,
+            self._unit,
+            at,
+            sessions,
+            passages_per_day=self._limits.passages_per_day,
+            most=self._limits.match,
+        )
         self._judge(accepted)
         header, count = accepted.header, len(accepted.table)
         if accepted.key_id is None:
@@ -155,7 +158,7 @@ class Lists:
         count = len(accepted.table)
         if count > self._limits.most_entries:
             raise ListRefused(f"has {count} entries, watchlist.most_entries allows {self._limits.most_entries}")
-        expected = self._limits.false_hits(accepted.expected)
+        expected = sum(accepted.expected.values())
         if expected > self._limits.false_hits_per_day:
             raise ListRefused(
                 f"would give {expected:.2g} false hits a day at {self._limits.passages_per_day:g} passages, "

@@ -77,11 +77,12 @@ def open_list(
     sessions: Sequence[Session] | None = None,
     *,
     passages_per_day: float = 0.0,
+    most: MatchClass = MatchClass.CONFUSABLE,
 ) -> Accepted:
     """The list in an envelope (or, where that is allowed, in a bare payload), for this unit, valid at this moment.
 
     With ``sessions`` it is an answer of the centre to one of them, and the moment is that of its ticket. False hits are
-    expected for ``passages_per_day``.
+    expected for ``passages_per_day``, of the classes up to ``most``.
     Raises ListRefused. What it says holds no plate.
     """
     key = bytearray(os.urandom(KEY_BYTES))
@@ -92,6 +93,7 @@ def open_list(
         "key": base64.b64encode(key).decode(),
         "now_ns": at.monotonic_ns,
         "passages_per_day": passages_per_day,
+        "most": most.value,
         "sessions": None if sessions is None else [session.state() for session in sessions],
     }
     told, rows = _ask(json.dumps(orders).encode() + b"\n" + raw)
@@ -145,11 +147,11 @@ def _unsealed(raw: bytes, sessions: list[Session], trust: Trust, now_ns: int) ->
     raise refusal
 
 
-def _expected(watchlist: Watchlist, passages_per_day: float) -> Mapping[MatchClass, float]:
+def _expected(watchlist: Watchlist, passages_per_day: float, most: MatchClass) -> Mapping[MatchClass, float]:
     # Some entries stand for all: 200,000 pairs would cost 15 MB only to be drawn from.
     step = max(len(watchlist) // SAMPLED, 1)
     some = list(islice(watchlist.plates(), 0, None, step))
-    return expected_false_hits(some, passages_per_day * len(watchlist) / max(len(some), 1))
+    return expected_false_hits(some, passages_per_day * len(watchlist) / max(len(some), 1), most)
 
 
 def _keys(told: Mapping[str, str]) -> dict[str, bytes]:
@@ -202,7 +204,7 @@ def answer() -> None:
         "key_id": key_id,
         "digest": digest,
         "utc": utc,
-        "expected": _expected(watchlist, orders["passages_per_day"]),
+        "expected": _expected(watchlist, orders["passages_per_day"], MatchClass(orders["most"])),
     }
     out.write(json.dumps(head).encode() + b"\n")
     for number, item in enumerate(watchlist.entries):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import resource
@@ -17,12 +18,15 @@ from pathlib import Path
 
 from edge_anpr import config
 from edge_anpr.datatypes import Unusable
-from edge_anpr.privacy import keys
+from edge_anpr.privacy import keys, seal
+from edge_anpr.privacy.keys import Key
+from edge_anpr.tools.terminal import HitPrinter
 from edge_anpr.watch import envelope
+from edge_anpr.watch.arming import Session, read_request, read_revocation, revoke
 from edge_anpr.watch.making import from_csv
 from edge_anpr.watch.ratchet import Ratchet
 from edge_anpr.watch.watchlist import parse, payload
-from tests.watch.lists import TRUSTED, signed, watchlist
+from tests.watch.lists import NOW, SECRET, TRUSTED, signed, watchlist
 
 EXAMPLE = (Path(__file__).parents[2] / "config.example.yaml").read_bytes()
 SCRATCH = Path(tempfile.mkdtemp(prefix="fuzz-"))
@@ -57,6 +61,32 @@ def _key_line(raw: bytes) -> bytes:
     return b"anpr-public ed25519 " + raw
 
 
+def _signed(kind: str, read: Callable[[bytes], object]) -> Callable[[bytes], object]:
+    """For what is parsed only when it is signed: somebody trusted signs whatever the fuzzer made."""
+    return lambda raw: read(envelope.sign(raw, kind, SECRET))
+
+
+def _answered(raw: bytes) -> object:
+    """An answer of the centre with this ticket, opened by a unit; its list is another matter."""
+    session = Session("pole-07", "0" * 16, 0, version="1")
+    ticket = envelope.sign(raw, envelope.TICKET, SECRET)
+    public = Key("x25519", False, read_request(session.request()).public)
+    sealed = seal.seal(len(ticket).to_bytes(4, "big") + ticket + b"list", public)
+    return session.open(sealed, TRUSTED, 1)
+
+
+def _printed(raw: bytes) -> None:
+    kind, _, payload = raw.partition(b" ")
+    HitPrinter(io.StringIO())(f"anpr/v1/a/b/c/{kind.decode('ascii', 'replace')}", payload)
+
+
+REQUEST = Session("pole-07", "0" * 16, 0, version="1").request()
+REVOCATION = envelope.unverified(revoke("test", 3, ("*",), SECRET, NOW), envelope.REVOCATION)
+TICKET = (
+    b'{"schema":"anpr.ticket/1","unit":"pole-07","nonce":"%s","recipient":"%s","list_sha256":"%s","version":3,'
+    b'"at":"2026-11-01T00:00:00.000Z","expires":"2026-11-01T00:15:00.000Z"}' % (b"0" * 64, b"1" * 64, b"2" * 64)
+)
+
 PARSERS = (
     Parser("config", _file("unit.yaml", config.load), (EXAMPLE, b"unit: {org: a, site: b, id: c}\n", b"a: &a [*a]")),
     Parser("csv", _csv, (HEAD + b"QA-12-CE,NL,stolen,2026-12-31,1\n", HEAD + b'"QA12CE","NL","a","2026-12-31",""\n')),
@@ -64,6 +94,10 @@ PARSERS = (
     Parser("list", parse, (payload(watchlist("QA12CE", "KU99QX")),)),
     Parser("ratchet", _file("ratchet.json", Ratchet),
            (b'{"schema":"anpr.ratchet/1","versions":{"a":[1,"b"]},"withdrawn":{}}',)),
+    Parser("request", read_request, (REQUEST,)),
+    Parser("revocation", _signed(envelope.REVOCATION, lambda raw: read_revocation(raw, TRUSTED)), (REVOCATION,)),
+    Parser("ticket", _answered, (TICKET,)),
+    Parser("message shown", _printed, (b'alarm {"active":[{"code":"a","text":"c"}]}', b"hit " + REVOCATION)),
     Parser("key", _file("key.pub", lambda path: keys.read(path, "ed25519", secret=False)),
            (b"anpr-public ed25519 LcUblGIUM2q5xgCH5tSM0n18VTQCitE0qtOZW/WE93o= test", _key_line(b"AAAA"))),
 )  # fmt: skip

@@ -147,10 +147,15 @@ def test_a_list_that_would_make_too_many_false_hits_is_refused(tmp_path: Path) -
         assert ("false hits a day at 1e+12 passages" in str(unit.told)) is not taken
 
 
-def test_only_the_classes_that_are_matched_count() -> None:
-    expected = {MatchClass.EXACT: 1.0, MatchClass.CONFUSABLE: 2.0, MatchClass.NEAR: 4.0}
-    reckoned = [replace(LIMITS, match=step).false_hits(expected) for step in MatchClass]
-    assert reckoned == [1.0, 3.0, 7.0]
+def test_only_the_classes_that_are_matched_count(tmp_path: Path) -> None:
+    expected = []
+    for step in MatchClass:
+        unit = Unit(tmp_path, replace(LIMITS, match=step))
+        unit.lists.offer(RAW, at(), "list")
+        assert unit.lists.armed
+        assert list(unit.lists.armed.expected) == list(MatchClass)[: len(expected) + 1]
+        expected.append(sum(unit.lists.armed.expected.values()))
+    assert 0 < expected[0] <= expected[1] < expected[2]
 
 
 def test_a_file_is_taken_when_it_changes_and_when_it_goes_the_list_stays(tmp_path: Path) -> None:
