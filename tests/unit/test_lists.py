@@ -148,7 +148,7 @@ def test_a_list_that_would_make_too_many_false_hits_is_refused(tmp_path: Path) -
 
 
 def test_only_the_classes_that_are_matched_count(tmp_path: Path) -> None:
-    expected = []
+    expected: list[float] = []
     for step in MatchClass:
         unit = Unit(tmp_path, replace(LIMITS, match=step))
         unit.lists.offer(RAW, at(), "list")
