@@ -23,7 +23,7 @@ from typing import Any
 from edge_anpr.datatypes import Unusable
 from edge_anpr.privacy import seal
 from edge_anpr.privacy.keys import KEY_BYTES, Key
-from edge_anpr.watch import envelope
+from edge_anpr.watch import envelope, strict
 from edge_anpr.watch.envelope import REVOCATION, TICKET, EnvelopeRefused
 
 REQUEST = "application/vnd.anpr.arm+json"
@@ -319,21 +319,14 @@ def _revocation(payload: bytes) -> Revocation:
 
 def _object(raw: bytes, schema: str, names: tuple[str, ...]) -> dict[str, Any]:
     try:
-        body = json.loads(raw, object_pairs_hook=_once)
-    except (ValueError, RecursionError):
+        body = strict.loads(raw)
+    except strict.NotStrict:
         raise _Flaw("is not the JSON that is expected") from None
     _fields(body, ("schema", *names))
     if body["schema"] != schema:
         raise _Flaw(f"schema: must be {schema}")
     assert isinstance(body, dict)
     return body
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError
-    return values
 
 
 def _fields(body: object, names: tuple[str, ...]) -> None:

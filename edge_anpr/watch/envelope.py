@@ -11,13 +11,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
 from edge_anpr.datatypes import Unusable
 from edge_anpr.privacy.keys import Key, key_id
+from edge_anpr.watch import strict
 
 LIST = "application/vnd.anpr.list+json"
 TICKET = "application/vnd.anpr.ticket+json"
@@ -113,8 +113,8 @@ def _parts(raw: bytes) -> tuple[str, bytes, list[tuple[str, bytes]]]:
     if len(raw) > MAX_BYTES:
         raise EnvelopeRefused(f"is larger than {MAX_BYTES} bytes")
     try:
-        body = json.loads(raw, object_pairs_hook=_once)
-    except (ValueError, RecursionError):
+        body = strict.loads(raw)
+    except strict.NotStrict:
         raise EnvelopeRefused("is no signed envelope") from None
     if not isinstance(body, dict) or set(body) != {"payloadType", "payload", "signatures"}:
         raise EnvelopeRefused("is no signed envelope")
@@ -129,13 +129,6 @@ def _parts(raw: bytes) -> tuple[str, bytes, list[tuple[str, bytes]]]:
             raise EnvelopeRefused("holds two signatures by one key")
         named.append((signature["keyid"], _bytes(signature["sig"])))
     return kind, _bytes(body["payload"]), named
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError
-    return values
 
 
 def _bytes(text: object) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 
 from edge_anpr.datatypes import Unusable
 from edge_anpr.plates.text import canonical
+from edge_anpr.watch import strict
 
 SCHEMA = "anpr.list/1"
 MAX_BYTES = 12 * 1024 * 1024
@@ -90,10 +91,9 @@ def parse(payload: bytes) -> Watchlist:
     if len(payload) > MAX_BYTES:
         raise ListRefused(f"is larger than {MAX_BYTES} bytes")
     try:
-        body = json.loads(payload, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        # The parser's own words may quote the list.
-        raise ListRefused(error.args[0] if type(error) is _TwiceError else "is not JSON") from None
+        body = strict.loads(payload)
+    except strict.NotStrict as error:
+        raise ListRefused(str(error)) from None
     return _list(body)
 
 
@@ -198,17 +198,6 @@ def _plate(value: object, where: str) -> str:
         return canonical(_text(value, f"{where}.plate"))
     except ValueError as error:
         raise ListRefused(f"{where}.plate: {error}") from None
-
-
-class _TwiceError(ValueError):
-    pass
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise _TwiceError("a key stands twice in one object")
-    return values
 
 
 def _keys(value: object, where: str, names: tuple[str, ...]) -> dict[str, Any]:
