@@ -178,3 +178,29 @@ def test_advice_says_what_to_write(written: Write, line: str, says: str) -> None
     )
     with pytest.raises(ConfigError, match=says):
         load(written(text))
+
+
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [
+        ("{path: list.signed}", "needs keys"),
+        ("{keys: [a.pub]}", "needs path"),
+        ("{source: arm, keys: [a.pub]}", "needs centre_keys"),
+        ("{source: arm, keys: [a.pub], centre_keys: [c.pub], path: list.signed}", "takes no path"),
+        ("{source: arm, allow_unsigned: true, centre_keys: [c.pub]}", "no allow_unsigned"),
+        ("{source: arm, centre_keys: [c.pub]}", "needs keys"),
+    ],
+)
+def test_whose_list_it_is_has_to_be_said(written: Write, rules: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(written(GOOD.replace("{path: list.json, allow_unsigned: true}", rules)))
+    (mistake,) = caught.value.mistakes
+    assert (mistake.line, mistake.key) == (4, "watchlist")
+    assert says in mistake.text
+
+
+def test_keys_lie_where_the_config_lies(written: Write, tmp_path: Path) -> None:
+    rules = "{source: arm, keys: [a.pub, /b.pub], centre_keys: [c.pub]}"
+    config = load(written(GOOD.replace("{path: list.json, allow_unsigned: true}", rules)))
+    assert config.watchlist.keys == [tmp_path / "a.pub", Path("/b.pub")]
+    assert config.watchlist.centre_keys == [tmp_path / "c.pub"]
