@@ -15,7 +15,7 @@ import click
 import edge_anpr
 from edge_anpr.cli_centre import centre
 from edge_anpr.cli_watchlist import watchlist
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 
 # numpy and OpenCV each bring an OpenBLAS that starts a thread per core; nothing here multiplies large matrices.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 
 _PATH = click.Path(path_type=Path)
 

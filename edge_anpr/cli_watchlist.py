@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 
 if TYPE_CHECKING:
     from edge_anpr.watch.watchlist import Watchlist
@@ -116,12 +116,12 @@ def sign(file: Path, secrets: tuple[Path, ...], out: Path) -> None:
 @click.option("--unit", help="Say whether this unit would take it now.")
 def verify(file: Path, public: tuple[Path, ...], unit: str | None) -> None:
     """Say who signed a list, and whether it would be taken. Exit code 2 when not."""
-    from edge_anpr.watch import opener
+    from edge_anpr.watch import opening
 
     found, key_id, digest = _open(file, public)
     if unit is not None:
         try:
-            opener.judge(found.header, unit, datetime.now(UTC))
+            opening.judge(found.header, unit, datetime.now(UTC))
         except Unusable as error:
             raise Unusable(f"{file}: {error}") from None
     click.echo(f"{file}: signed by key {key_id}; sha256 {digest}")
@@ -197,7 +197,7 @@ def _every(per_day: float) -> str:
 def _open(file: Path, public: tuple[Path, ...]) -> tuple[Watchlist, str | None, str]:
     """A list, who signed it, and its sha256; without keys whatever it is, signed or not."""
     from edge_anpr.privacy import keys
-    from edge_anpr.watch import envelope, opener
+    from edge_anpr.watch import envelope, opening
     from edge_anpr.watch.watchlist import ListRefused, parse
 
     raw = _read(file, envelope.MAX_BYTES)
@@ -205,7 +205,7 @@ def _open(file: Path, public: tuple[Path, ...]) -> tuple[Watchlist, str | None, 
         if not public:
             bare = envelope.kind_of(raw) is None
             return parse(raw if bare else envelope.unverified(raw, envelope.LIST)), None, ""
-        return opener.read(raw, opener.Trust(keys.trusted(public)))
+        return opening.read(raw, opening.Trust(keys.trusted(public)))
     except (ListRefused, envelope.EnvelopeRefused) as error:
         raise Unusable(f"{file}: {error}") from None
 

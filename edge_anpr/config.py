@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16

@@ -22,14 +22,6 @@ Posteriors = NDArray[np.float32]
 """Probabilities over an alphabet, float32, shape (positions, classes)."""
 
 
-class Unusable(Exception):
-    """Something a person must mend before the program can go on; the text says what, where, and what to do."""
-
-
-class SourceLost(Exception):
-    """A live source gave no frame; it may come back, so the caller opens it again."""
-
-
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture of the camera.

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from edge_anpr.datatypes import Colour, Frame, Gray, SourceLost, Unusable
+from edge_anpr.datatypes import Colour, Frame, Gray
+from edge_anpr.errors import SourceLost, Unusable
 
 # OpenCV and its FFmpeg print what they choke on, and a camera's URL with its password, to stderr. Errors are told by
 # this package, in one line each.

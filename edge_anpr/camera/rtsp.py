@@ -7,7 +7,7 @@ import os
 import cv2
 
 from edge_anpr.camera.opencv import LiveVideo
-from edge_anpr.datatypes import SourceLost
+from edge_anpr.errors import SourceLost
 
 
 class RtspCamera(LiveVideo):

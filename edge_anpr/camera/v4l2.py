@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 
 from edge_anpr.camera.opencv import LiveVideo
-from edge_anpr.datatypes import SourceLost
+from edge_anpr.errors import SourceLost
 
 
 class V4l2Camera(LiveVideo):

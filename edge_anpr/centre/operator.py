@@ -7,7 +7,7 @@ import select
 import sys
 from typing import TextIO
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 
 
 class Operator:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from edge_anpr.centre.broker import POLL_S, UNIT_TOPIC, words
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.unit.mqtt import Answered, Connected, Down, Link, Message, Outcome, Received
 
 SUBSCRIPTION = "anpr/v1/+/+/+/status"

@@ -6,8 +6,11 @@ it only for a hit.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SEPARATORS = " -."
@@ -32,6 +35,8 @@ def canonical(text: str) -> str:
 
 def encode(text: str) -> NDArray[np.uint8]:
     """Classes of a canonical text, uint8, shape (characters,)."""
+    import numpy as np  # noqa: PLC0415 - 20 MB that the process which opens lists does without
+
     return np.array([_CLASS_OF[character] for character in text], np.uint8)
 
 

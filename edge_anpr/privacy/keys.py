@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 
 KEY_BYTES = 32
 MAX_FILE_BYTES = 1000

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.privacy.keys import Key
 
 MAGIC = b"anpr-sealed/1\n"

@@ -12,7 +12,8 @@ import cv2
 
 from edge_anpr.camera.files import PICTURES, Clip, frames, pictures, still
 from edge_anpr.camera.opencv import SourceUnusable
-from edge_anpr.datatypes import Frame, PlateRead, Track, Unusable
+from edge_anpr.datatypes import Frame, PlateRead, Track
+from edge_anpr.errors import Unusable
 from edge_anpr.plates.syntax import decide
 from edge_anpr.plates.text import reveal
 from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, MAX_GAP_NS, Material, Pipeline, Seen, Sighting, is_plate

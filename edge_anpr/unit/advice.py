@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 
 
 def unreachable(error: Exception) -> str:

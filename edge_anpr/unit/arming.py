@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 import edge_anpr
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.privacy.keys import Key
 from edge_anpr.privacy.seal import is_sealed
 from edge_anpr.unit.inbox import Inbox

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 
 ADDRESS = "127.0.0.1"
 MAX_PAYLOAD_BYTES = 4 * 1024 * 1024

@@ -11,7 +11,8 @@ from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.files import Clip, Folder
 from edge_anpr.camera.rtsp import RtspCamera
 from edge_anpr.camera.v4l2 import V4l2Camera
-from edge_anpr.datatypes import Frame, SourceLost
+from edge_anpr.datatypes import Frame
+from edge_anpr.errors import SourceLost
 from edge_anpr.privacy.wipe import wipe
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.journal import told

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 
 # The largest envelope (16 MiB) with its padding of an eighth.
 MAX_MESSAGE_BYTES = 20 * 1024 * 1024

@@ -14,7 +14,7 @@ import warnings
 from types import TracebackType
 from typing import TextIO
 
-from edge_anpr.datatypes import SourceLost, Unusable
+from edge_anpr.errors import SourceLost, Unusable
 from edge_anpr.unit.outbox import OutboxError
 
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge_anpr.datatypes import MatchClass, Unusable
+from edge_anpr.datatypes import MatchClass
+from edge_anpr.errors import Unusable
 from edge_anpr.unit.alarms import Alarms
 from edge_anpr.watch import envelope
 from edge_anpr.watch.arming import Session
 from edge_anpr.watch.breaker import Breaker
 from edge_anpr.watch.matcher import Matcher
-from edge_anpr.watch.opener import Accepted, Moment, Trust, open_list
+from edge_anpr.watch.opener import Accepted, Moment, open_list
+from edge_anpr.watch.opening import Trust
 from edge_anpr.watch.ratchet import Ratchet
 from edge_anpr.watch.watchlist import Header, ListRefused
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 
 SCHEMA_VERSION = 1
 _BUSY_S = 5.0

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_anpr.config import Config
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.privacy import process
 from edge_anpr.unit.clock import iso
 from edge_anpr.unit.inbox import Inbox

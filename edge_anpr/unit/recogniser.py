@@ -20,7 +20,8 @@ from edge_anpr.camera import rtsp, v4l2
 from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.files import Clip, Folder
 from edge_anpr.config import ClipCamera, Config, FolderCamera, RtspCamera, V4l2Camera
-from edge_anpr.datatypes import MatchClass, Unusable
+from edge_anpr.datatypes import MatchClass
+from edge_anpr.errors import Unusable
 from edge_anpr.privacy import keys, process
 from edge_anpr.privacy.seal import sealing
 from edge_anpr.privacy.tokens import PassCounter
@@ -41,7 +42,7 @@ from edge_anpr.unit.vision import Vision
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Network, shipped
-from edge_anpr.watch.opener import Trust
+from edge_anpr.watch.opening import Trust
 from edge_anpr.watch.ratchet import Ratchet
 
 log = logging.getLogger(__name__)

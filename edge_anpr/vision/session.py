@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider"}
 

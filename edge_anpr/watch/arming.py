@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.privacy import seal
 from edge_anpr.privacy.keys import KEY_BYTES, Key
 from edge_anpr.watch import envelope, strict

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.watch.watchlist import ListRefused
 
 SCHEMA = "anpr.ratchet/1"

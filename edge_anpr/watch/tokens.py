@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 from array import array
@@ -14,12 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_anpr.plates.text import CLASS_BYTES
 from edge_anpr.privacy.tokens import KEY_BYTES, keyed
+from edge_anpr.watch.rows import ROW, TOKEN_BYTES, token_of
 
-TOKEN_BYTES = 16
-ROW = struct.Struct(f"<{TOKEN_BYTES}sI")
-"""An entry: its token, and the number of its group."""
 _HALVES = struct.Struct("<QQ")
 
 
@@ -39,11 +35,6 @@ class Listed:
 
     entry: int
     group: Group
-
-
-def token_of(plate: str, key: bytes | bytearray) -> bytes:
-    """Token of a canonical plate (A-Z, 0-9) under the list's key: that of its classes, see ``privacy.tokens.keyed``."""
-    return hashlib.blake2b(plate.encode("ascii").translate(CLASS_BYTES), key=key, digest_size=TOKEN_BYTES).digest()
 
 
 class TokenTable:

@@ -10,7 +10,8 @@ from edge_anpr.camera.files import Clip, Folder, frames
 from edge_anpr.camera.opencv import SourceUnusable
 from edge_anpr.camera.rtsp import RtspCamera
 from edge_anpr.camera.v4l2 import V4l2Camera
-from edge_anpr.datatypes import Frame, SourceLost
+from edge_anpr.datatypes import Frame
+from edge_anpr.errors import SourceLost
 
 FPS = 20
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from edge_anpr.centre.operator import Operator
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 
 
 class Terminal:

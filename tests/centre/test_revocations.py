@@ -8,7 +8,7 @@ import pytest
 
 from edge_anpr.centre import revoker
 from edge_anpr.centre.revocations import Revocations
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.privacy.seal import is_sealed
 from edge_anpr.unit.mqtt import Broker, Link
 from edge_anpr.watch import arming, envelope

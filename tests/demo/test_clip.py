@@ -13,7 +13,7 @@ import pytest
 
 from edge_anpr import config
 from edge_anpr.privacy import keys
-from edge_anpr.watch import opener, watchlist
+from edge_anpr.watch import opening, watchlist
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "edge_anpr" / "demo"
@@ -64,12 +64,12 @@ def test_each_plate_is_large_and_inside_long_enough(truth: dict[str, Any]) -> No
 
 
 def test_list_is_accepted_and_names_two_of_the_plates(truth: dict[str, Any]) -> None:
-    signed, key_id, _ = opener.read(
-        (DEMO / "watchlist.signed").read_bytes(), opener.Trust(keys.trusted([DEMO / "authority.pub"]))
+    signed, key_id, _ = opening.read(
+        (DEMO / "watchlist.signed").read_bytes(), opening.Trust(keys.trusted([DEMO / "authority.pub"]))
     )
     assert key_id
     assert signed == watchlist.parse((DEMO / "watchlist.json").read_bytes())
-    opener.judge(signed.header, "demo-pole", datetime(2026, 12, 1, tzinfo=UTC))
+    opening.judge(signed.header, "demo-pole", datetime(2026, 12, 1, tzinfo=UTC))
     entries = {plate for plate, _ in signed.plates()}
     listed = [p for p in truth["passages"] if p["listed"]]
     assert sorted(p["light"] for p in listed) == ["day", "dusk"]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_anpr import config
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.privacy import keys, seal
 from edge_anpr.privacy.keys import Key
 from edge_anpr.tools.terminal import HitPrinter

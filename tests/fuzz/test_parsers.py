@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from tests.fuzz.parsers import PARSERS, Parser, fuzz, resident_mb
 
 

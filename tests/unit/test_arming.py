@@ -19,7 +19,7 @@ from edge_anpr.unit.inbox import Inbox
 from edge_anpr.unit.lists import Limits, Lists
 from edge_anpr.watch import envelope
 from edge_anpr.watch.arming import answer, read_request, revoke
-from edge_anpr.watch.opener import Trust
+from edge_anpr.watch.opening import Trust
 from edge_anpr.watch.ratchet import Ratchet
 from tests.watch.lists import NOW, TRUSTED, pair, signed
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.unit import broker
 from edge_anpr.unit.mqtt import Answered, Broker, Connected, Link, Message, Outcome
 from tests.conftest import Broker as RealBroker

@@ -8,7 +8,8 @@ import pytest
 
 from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.files import Clip
-from edge_anpr.datatypes import Frame, SourceLost
+from edge_anpr.datatypes import Frame
+from edge_anpr.errors import SourceLost
 from edge_anpr.unit import capture as module
 from edge_anpr.unit.capture import Capture
 from edge_anpr.unit.health import Counters

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.unit import inbox
 from edge_anpr.unit.inbox import Inbox
 

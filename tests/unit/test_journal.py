@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.unit import journal
 
 

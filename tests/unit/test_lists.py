@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_anpr.datatypes import MatchClass, Unusable
+from edge_anpr.datatypes import MatchClass
+from edge_anpr.errors import Unusable
 from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.lists import Limits, ListFile, Lists
 from edge_anpr.watch import envelope
-from edge_anpr.watch.opener import Trust
+from edge_anpr.watch.opening import Trust
 from edge_anpr.watch.ratchet import Ratchet
 from tests.watch.lists import END, TRUSTED, at, signed
 

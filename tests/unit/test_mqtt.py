@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.unit import mqtt
 from edge_anpr.unit.mqtt import WINDOW, Answered, Broker, Connected, Down, Event, Link, Message, Outcome, Received
 from tests.conftest import Broker as RealBroker

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.unit.outbox import SCHEMA_VERSION, Depth, Outbox, OutboxError, OutboxFull
 
 BIG = 10_000_000

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge_anpr import config
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.unit import mqtt, publisher
 from edge_anpr.unit.inbox import Inbox
 from edge_anpr.unit.mqtt import Broker, Link

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge_anpr import config
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.unit import supervisor
 from edge_anpr.unit.outbox import Outbox
 from tests.conftest import Broker as RealBroker

@@ -12,7 +12,8 @@ import pytest
 
 from edge_anpr.plates.text import encode
 from edge_anpr.watch import envelope
-from edge_anpr.watch.opener import Moment, Trust, open_list
+from edge_anpr.watch.opener import Moment, open_list
+from edge_anpr.watch.opening import Trust
 from edge_anpr.watch.watchlist import Entries, ListRefused, Watchlist, payload
 from tests.watch.lists import END, NOW, SECRET, TRUSTED, at, signed, watchlist
 
@@ -78,7 +79,8 @@ def test_an_empty_list_is_valid() -> None:
 
 LARGEST = """
 import json, resource, sys, time
-from edge_anpr.watch.opener import Trust, open_list
+from edge_anpr.watch.opener import open_list
+from edge_anpr.watch.opening import Trust
 from tests.watch.lists import at
 
 def resident_mb():
@@ -108,8 +110,8 @@ def test_the_largest_list_is_opened_in_two_seconds_and_stays_small() -> None:
     cost = json.loads(done.stdout)
     assert cost["entries"] == 200_000
     assert cost["seconds"] <= 2.0  # of processor time, on one thread: the machine may be busy
-    assert cost["unit_mb"] <= 15
-    assert cost["child_mb"] <= 85  # of which 33 are Python and numpy
+    assert cost["unit_mb"] <= 20
+    assert cost["child_mb"] <= 60  # for less than a second, of which 20 are Python and libsodium
 
 
 def test_a_lookup_takes_microseconds() -> None:

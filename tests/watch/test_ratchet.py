@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_anpr.datatypes import Unusable
+from edge_anpr.errors import Unusable
 from edge_anpr.watch.ratchet import Ratchet
 from edge_anpr.watch.watchlist import ListRefused
 
