@@ -1,6 +1,6 @@
 """What a daemon does to itself before it sees a plate: no core, no tracer, and freed memory is overwritten.
 
-Swap is the service unit's affair (``MemorySwapMax=0``).
+Swap is the service unit's affair (``MemorySwapMax=0``); ``may_swap`` tells when it was left out.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import ctypes
 import faulthandler
 import os
 import resource
+from pathlib import Path
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_DUMPABLE = 4
@@ -44,3 +45,20 @@ def harden() -> None:
         os.environ.pop(name, None)
     os.environ.update(_QUIET)
     faulthandler.enable()
+
+
+def may_swap(root: Path = Path("/")) -> bool:
+    """Whether this process's memory may be written to a swap device. ``root``: where proc and sys stand."""
+    if len((root / "proc/swaps").read_text().splitlines()) < 2:
+        return False
+    for line in (root / "proc/self/cgroup").read_text().splitlines():
+        number, _, group = line.split(":", 2)
+        if number != "0":
+            continue
+        folder = root / "sys/fs/cgroup" / group.lstrip("/")
+        # A group above it may forbid it for all below.
+        for place in (folder, *folder.parents):
+            limit = place / "memory.swap.max"
+            if limit.exists() and limit.read_text().strip() == "0":
+                return False
+    return True

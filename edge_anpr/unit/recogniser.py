@@ -143,6 +143,8 @@ def run(config: Config) -> int:
 
 
 def _begin(lists: Lists, sources: list[Callable[[Lists], None]], tell_lists: Callable[[], None]) -> None:
+    if process.may_swap():
+        log.warning("memory that showed plates may be swapped to a disk: set MemorySwapMax=0 for this service")
     for look in sources:
         look(lists)
     lists.tick(time.monotonic_ns())

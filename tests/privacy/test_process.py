@@ -2,6 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from edge_anpr.privacy.process import may_swap
 
 SCRIPT = """
 import ctypes, gc, os, resource, warnings
@@ -41,3 +46,23 @@ def test_memory_is_closed_and_wiped_and_no_text_of_a_stranger_is_told() -> None:
         ["UserWarning", "at", "<string>:25"],
         ["stopped", "by", "RuntimeError"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("devices", "limits", "may"),
+    [("", {}, False), ("/dev/zram0 partition 1 0 100\n", {}, True),
+     ("/dev/zram0 partition 1 0 100\n", {"": "0"}, False),
+     ("/swapfile file 1 0 -2\n", {"unit.service": "0", "": "max"}, False),
+     ("/swapfile file 1 0 -2\n", {"unit.service": "max", "": "max"}, True)],
+)  # fmt: skip
+def test_it_is_known_whether_memory_may_reach_a_disk(
+    tmp_path: Path, devices: str, limits: dict[str, str], may: bool
+) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/swaps").write_text("Filename Type Size Used Priority\n" + devices)
+    (tmp_path / "proc/self/cgroup").write_text("4:memory:/other\n0::/system.slice/unit.service\n")
+    for place, limit in limits.items():
+        folder = tmp_path / "sys/fs/cgroup/system.slice" / place
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "memory.swap.max").write_text(limit + "\n")
+    assert may_swap(tmp_path) is may
