@@ -1,101 +1,26 @@
+"""The hits' way to the broker: kept until it has them, in order, whatever it does."""
+
 from __future__ import annotations
 
 import json
 import logging
 import random
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edge_anpr import config
 from edge_anpr.errors import Unusable
-from edge_anpr.unit import mqtt, publisher
-from edge_anpr.unit.inbox import Inbox
-from edge_anpr.unit.mqtt import Broker, Link
+from edge_anpr.unit import publisher
 from edge_anpr.unit.outbox import Outbox
-from edge_anpr.unit.publisher import Carrier
 from tests.conftest import Broker as RealBroker
-from tests.conftest import Process, ScriptedBroker, Subscriber, free_port, until
+from tests.conftest import Process, free_port, until
+from tests.unit.carrying import TOPIC, Carry, Script, Subscribe, Write, hits, some_turns, turn
 
 PLATE = b'{"read":"12ABC3"}'
-TOPIC = "anpr/v1/town/bridge/pole-07"
-Script = Callable[..., ScriptedBroker]
-Subscribe = Callable[[int], Subscriber]
-Write = Callable[..., Path]
-Carry = Callable[[int], Carrier]
-
-RUN = """
-import sys
-from pathlib import Path
-from edge_anpr import config
-from edge_anpr.unit import mqtt, publisher
-mqtt.BACKOFF_S = (0.02, 0.1)
-publisher.NO_SUBSCRIBER_RETRY_S = 0.1
-sys.exit(publisher.run(config.load(Path(sys.argv[1])), inbox=Path(sys.argv[2]) if sys.argv[2:] else None))
-"""
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    box = Outbox(tmp_path / "outbox.db", 10_000_000)
-    yield box
-    box.close()
-
-
-@pytest.fixture
-def publish(tmp_path: Path) -> Iterator[Callable[[Path], Process]]:
-    """Makes (does not start) the publisher as a process of its own."""
-    made: list[Process] = []
-
-    def process(path: Path) -> Process:
-        made.append(Process([sys.executable, "-W", "error", "-c", RUN, str(path)], tmp_path / "publisher.log"))
-        return made[-1]
-
-    yield process
-    for one in made:
-        one.kill()
-
-
-@pytest.fixture
-def carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Carry]:
-    """A publisher's carrier inside the test, which turns it by hand."""
-    monkeypatch.setattr(mqtt, "BACKOFF_S", (0.02, 0.1))
-    monkeypatch.setattr(publisher, "NO_SUBSCRIBER_RETRY_S", 0.1)
-    monkeypatch.setattr(publisher, "REFUSED_RETRY_S", 0.1)
-    monkeypatch.setattr(publisher, "GRACE_S", 0.0)
-    caplog.set_level(logging.DEBUG)
-    opened: list[Link | Outbox] = []
-
-    def carrier(port: int) -> Carrier:
-        link, box = Link(Broker("127.0.0.1", port, "unit")), Outbox(tmp_path / "outbox.db", 10_000_000)
-        opened.extend((link, box))
-        return Carrier(box, link, TOPIC, "cam-1", 0.5)
-
-    yield carrier
-    for one in opened:
-        one.close()
-
-
-def turn(carrier: Carrier, condition: Callable[[], object]) -> None:
-    def turned() -> object:
-        carrier.turn()
-        return condition()
-
-    until(turned)
-
-
-def hits(broker: ScriptedBroker) -> list[bytes]:
-    return [payload for topic, payload in list(broker.published) if topic == f"{TOPIC}/hit/cam-1"]
-
-
-def some_turns(carrier: Carrier) -> None:
-    for _ in range(20):
-        carrier.turn()
-        time.sleep(0.02)
 
 
 def test_a_row_is_deleted_after_its_puback_only(scripted: Script, carry: Carry, outbox: Outbox) -> None:
@@ -187,151 +112,6 @@ def test_a_hit_too_large_for_the_broker_does_not_stop_the_others(
     assert [row.hit_id for row in outbox.waiting(0, 9)] == ["a"]
     some_turns(carrier)
     assert sum("too large" in line for line in caplog.messages) == 1
-
-
-def test_an_hour_of_traffic_is_published_once_and_not_retained(
-    carry: Carry, mosquitto: RealBroker, outbox: Outbox, subscribe: Subscribe
-) -> None:
-    carrier, ear = carry(mosquitto.port), subscribe(mosquitto.port)
-    outbox.put_state("stats", b"nine")
-    turn(carrier, lambda: ear.payloads("/stats") == [b"nine"])
-    outbox.put_state("health", b"{}")  # not a new hour
-    outbox.put_state("stats", b"ten")
-    turn(carrier, lambda: ear.payloads("/stats") == [b"nine", b"ten"])
-    late = subscribe(mosquitto.port)
-    turn(carrier, lambda: late.payloads("/birth") or late.payloads("/status"))
-    assert late.payloads("/stats") == []
-
-
-def test_birth_is_retained_and_said_again_when_it_changes(
-    mosquitto: RealBroker, carry: Carry, outbox: Outbox, subscribe: Subscribe
-) -> None:
-    early = subscribe(mosquitto.port)
-    outbox.put_state("birth", b"one")
-    carrier = carry(mosquitto.port)
-    turn(carrier, lambda: early.payloads("/birth") == [b"one"])
-    outbox.put_state("health", b"{}")  # not a new birth
-    outbox.put_state("birth", b"two")
-    turn(carrier, lambda: early.payloads("/birth") == [b"one", b"two"])
-    late = subscribe(mosquitto.port)
-    until(
-        lambda: [(payload, retained) for topic, payload, retained in late.heard if "birth" in topic] == [(b"two", True)]
-    )
-    status = [(json.loads(payload)["status"], retained) for topic, payload, retained in late.heard if "status" in topic]
-    assert status == [("online", True)]
-
-
-@pytest.mark.parametrize("raw", [None, b'{"state":"running","fps":12.5}', b"[1]", b"\xff"])
-def test_health_is_told_whatever_the_recogniser_says(
-    scripted: Script, carry: Carry, outbox: Outbox, raw: bytes | None
-) -> None:
-    broker = scripted()
-    broker.puback = 0x10
-    outbox.append("a", "first", PLATE)
-    if raw is not None:
-        outbox.put_state("health", raw)
-    carrier = carry(broker.port)
-    turn(carrier, lambda: sum("/health" in topic for topic, _ in broker.published) >= 2)
-    health = json.loads([payload for topic, payload in broker.published if "/health" in topic][-1])
-    assert health["schema"] == "anpr.health/1"
-    assert health["at"].endswith("Z")
-    assert health["publisher"]["outbox"] == {"hits": 1, "bytes": len(PLATE)}
-    assert health["publisher"]["sent"] >= 1
-    assert health["publisher"]["acknowledged"] == 0
-    assert health["publisher"]["connected_s"] >= 0
-    if raw is None:
-        assert health["recogniser"] is None
-    else:
-        assert health["recogniser"]["age_s"] >= 0
-        assert health["recogniser"].get("state") in (None, "running", "unreadable")
-
-
-def stated(subscriber: Subscriber, kind: str) -> list[tuple[bytes, bool]]:
-    return [(payload, retained) for topic, payload, retained in list(subscriber.heard) if topic == f"{TOPIC}/{kind}"]
-
-
-@pytest.mark.parametrize(("kind", "kept"), [("birth", True), ("alarm", True), ("arm", False), ("stats", False)])
-def test_a_state_is_said_when_it_changes_and_on_every_connection(
-    mosquitto: RealBroker, carry: Carry, outbox: Outbox, subscribe: Subscribe, kind: str, kept: bool
-) -> None:
-    early = subscribe(mosquitto.port)
-    carrier = carry(mosquitto.port)
-    turn(carrier, lambda: stated(early, "status"))
-    outbox.put_state(kind, b"one")
-    outbox.put_state("health", b"{}")
-    turn(carrier, lambda: stated(early, kind))
-    outbox.put_state(kind, b"one")
-    some_turns(carrier)
-    outbox.put_state(kind, b"two")
-    turn(carrier, lambda: len(stated(early, kind)) > 1)
-    assert stated(early, kind) == [(b"one", False), (b"two", False)]
-    late = subscribe(mosquitto.port)
-    until(lambda: stated(late, "status"))
-    assert stated(late, kind) == ([(b"two", True)] if kept else [])
-    mosquitto.kill()
-    turn(carrier, lambda: carrier._connected is False)
-    mosquitto.start()
-    again = subscribe(mosquitto.port)
-    turn(carrier, lambda: stated(again, kind) == [(b"two", False)])
-    outbox.put_state(kind, b"")  # it stands no more
-    some_turns(carrier)
-    assert stated(again, kind) == [(b"two", False)]
-
-
-def test_a_unit_without_a_list_is_disarmed_not_online(
-    mosquitto: RealBroker, carry: Carry, outbox: Outbox, subscribe: Subscribe
-) -> None:
-    early = subscribe(mosquitto.port)
-
-    def said() -> list[tuple[str, str | None]]:
-        bodies = [json.loads(payload) for payload, _ in stated(early, "status")]
-        assert all(body["at"].endswith("Z") for body in bodies)
-        return [(body["status"], body.get("reason")) for body in bodies]
-
-    outbox.put_state("status", b'{"status":"disarmed","reason":"no list"}')
-    carrier = carry(mosquitto.port)
-    turn(carrier, lambda: said() == [("disarmed", "no list")])
-    late = subscribe(mosquitto.port)
-    until(lambda: [retained for _, retained in stated(late, "status")] == [True])
-    outbox.put_state("status", b'{"status":"online"}')
-    turn(carrier, lambda: said()[1:] == [("online", None)])
-    outbox.put_state("status", b"\xff")
-    turn(carrier, lambda: said()[2:] == [("online", None)])
-    outbox.put_state("status", json.dumps({"status": "disarmed", "reason": "x" * 900}).encode())
-    turn(carrier, lambda: said()[3:] == [("disarmed", "x" * 200)])
-
-
-def test_what_the_centre_sends_is_taken_in_from_its_own_topic_only(
-    mosquitto: RealBroker, subscribe: Subscribe, unit_yaml: Write, publish: Callable[[Path], Process], tmp_path: Path
-) -> None:
-    subscriber = subscribe(mosquitto.port)
-    process = publish(unit_yaml(mosquitto.port))
-    process.command[-1:] = [process.command[-1], str(tmp_path / "inbox")]
-    process.start()
-    until(lambda: subscriber.payloads("/status"))
-    inbox, large = Inbox(tmp_path / "inbox"), bytes(3_000_000)
-    for topic, message in (("list/more", b"a"), ("receipt", b"b"), ("list", large), ("list", b"last")):
-        subscriber.publish(f"{TOPIC}/{topic}", message)
-    until(lambda: len(list((tmp_path / "inbox").glob("*.message"))) == 2)
-    assert inbox.take() == [large, b"last"]
-    assert "Traceback" not in process.said()
-
-
-def test_a_message_that_is_not_taken_in_is_counted_and_told_once(
-    mosquitto: RealBroker, subscribe: Subscribe, outbox: Outbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    inbox = Inbox(tmp_path / "inbox")
-    link = Link(Broker("127.0.0.1", mosquitto.port, "unit"), subscribe=f"{TOPIC}/list")
-    carrier = Carrier(outbox, link, TOPIC, "cam-1", 0.5, inbox)
-    subscriber = subscribe(mosquitto.port)
-    turn(carrier, lambda: subscriber.payloads("/status"))
-    for number in range(20):
-        subscriber.publish(f"{TOPIC}/list", b"%d" % number)
-    turn(carrier, lambda: carrier.counts.not_taken_in == 4)
-    assert sum("is not taken in" in line for line in caplog.messages) == 1
-    assert inbox.take() == [b"%d" % number for number in range(16)]
-    link.close()
 
 
 def test_an_unreachable_broker_is_told_once(carry: Carry, outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,68 @@
+"""A publisher as a process, and its carrier inside the test."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_anpr.unit import mqtt, publisher
+from edge_anpr.unit.mqtt import Broker, Link
+from edge_anpr.unit.outbox import Outbox
+from edge_anpr.unit.publisher import Carrier
+from tests.conftest import Process
+from tests.unit.carrying import TOPIC, Carry
+
+RUN = """
+import sys
+from pathlib import Path
+from edge_anpr import config
+from edge_anpr.unit import mqtt, publisher
+mqtt.BACKOFF_S = (0.02, 0.1)
+publisher.NO_SUBSCRIBER_RETRY_S = 0.1
+sys.exit(publisher.run(config.load(Path(sys.argv[1])), inbox=Path(sys.argv[2]) if sys.argv[2:] else None))
+"""
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    box = Outbox(tmp_path / "outbox.db", 10_000_000)
+    yield box
+    box.close()
+
+
+@pytest.fixture
+def publish(tmp_path: Path) -> Iterator[Callable[[Path], Process]]:
+    """Makes (does not start) the publisher as a process of its own."""
+    made: list[Process] = []
+
+    def process(path: Path) -> Process:
+        made.append(Process([sys.executable, "-W", "error", "-c", RUN, str(path)], tmp_path / "publisher.log"))
+        return made[-1]
+
+    yield process
+    for one in made:
+        one.kill()
+
+
+@pytest.fixture
+def carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Carry]:
+    """A publisher's carrier inside the test, which turns it by hand."""
+    monkeypatch.setattr(mqtt, "BACKOFF_S", (0.02, 0.1))
+    monkeypatch.setattr(publisher, "NO_SUBSCRIBER_RETRY_S", 0.1)
+    monkeypatch.setattr(publisher, "REFUSED_RETRY_S", 0.1)
+    monkeypatch.setattr(publisher, "GRACE_S", 0.0)
+    caplog.set_level(logging.DEBUG)
+    opened: list[Link | Outbox] = []
+
+    def carrier(port: int) -> Carrier:
+        link, box = Link(Broker("127.0.0.1", port, "unit")), Outbox(tmp_path / "outbox.db", 10_000_000)
+        opened.extend((link, box))
+        return Carrier(box, link, TOPIC, "cam-1", 0.5)
+
+    yield carrier
+    for one in opened:
+        one.close()
