@@ -1,6 +1,6 @@
 """Answers the units that ask for their list: by an operator's yes, or by itself.
 
-A unit asks again every minute while it has no list, and every ten while it has one, with a new key each time, and
+A unit asks again twice a minute while it has no list, and every ten while it has one, with a new key each time, and
 says what it holds. So the newest request of each unit is kept: it serves the first arming, a newer version of the
 list later, and tells who must still hear that a list is withdrawn.
 """
@@ -26,7 +26,7 @@ MAX_UNITS = 10_000
 # A minute less than a request is good for, so that the answer is not refused for the way it took.
 GOOD_S = arming.LIFE.total_seconds() - 60
 # An answer may be megabytes, and a request costs nothing. A unit that refuses its list (it would give too many false
-# hits there, say) asks again every minute, for ever: each time the pause is twice as long.
+# hits there, say) asks again twice a minute, for ever: each time the pause is twice as long.
 PAUSE_S = 5.0
 LONGEST_PAUSE_S = 1800.0
 LOOK_S = 1.0
@@ -166,11 +166,12 @@ class Armer:
                 if holds.version > header.version:
                     self._tell(topic, asking, f"holds version {holds.version} already; this one is older")
                 return False
-        why_not = listed.why_not(request.unit, self._now())
+        why_not = header.why_not(request.unit, self._now())
         if why_not is None and self._revocations.against(request.unit, header.list_id, header.version) is not None:
-            why_not = f"list {header.list_id} version {header.version} is withdrawn; sign a newer version"
+            why_not = "is withdrawn; sign a newer version"
         if why_not is not None:
-            self._tell(topic, asking, f"asks for a list and gets none: {why_not}")
+            which = f"list {header.list_id} version {header.version}"
+            self._tell(topic, asking, f"asks for a list and gets none: {which} {why_not}")
         return why_not is None
 
     def _decide_on(self, topic: str, asking: _Asking, listed: Listed) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from edge_anpr.errors import Unusable
@@ -24,19 +23,6 @@ class Listed:
     digest: str
     header: Header
     entries: int
-
-    def why_not(self, unit: str, now: datetime) -> str | None:
-        """What forbids to give it to this unit now, or None."""
-        header = self.header
-        if not header.is_for(unit):
-            return "the list does not name it"
-        if now < header.valid_from:
-            return f"the list is valid from {header.valid_from:%Y-%m-%d %H:%M} UTC only"
-        if now > header.valid_until:
-            return f"the list was valid until {header.valid_until:%Y-%m-%d %H:%M} UTC; sign a new version"
-        if now > header.mandate.not_after:
-            return f"the mandate ended {header.mandate.not_after:%Y-%m-%d %H:%M} UTC"
-        return None
 
 
 class ListFile:

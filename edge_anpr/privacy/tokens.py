@@ -93,11 +93,6 @@ class PassCounter:
         self._count = 0
         fill(self._key)
 
-    @property
-    def distinct(self) -> int:
-        """Distinct plates in this epoch so far."""
-        return self._count
-
     def finished(self, now: datetime) -> Hour | None:
         """The last hour's traffic, once, when ``now`` (UTC) lies in another; a unit's first hour is but a part."""
         start = now.replace(minute=0, second=0, microsecond=0)

@@ -36,11 +36,6 @@ class Alarms:
             log.info("%s is over", code)
             self._publish()
 
-    @property
-    def codes(self) -> tuple[str, ...]:
-        """The alarms that stand."""
-        return tuple(self._active)
-
     def _publish(self) -> None:
         active = [{"code": code, "since": since, "text": text} for code, (since, text) in self._active.items()]
         self._tell(json.dumps({"schema": SCHEMA, "active": active}, separators=(",", ":")).encode())

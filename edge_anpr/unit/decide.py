@@ -72,8 +72,9 @@ class Decider:
             match = self._match(armed, read) if plate else None
             if plate:
                 armed.breaker.note(time.monotonic_ns(), hit=match is not None)
-            if hit and match and (match.entry, armed.header) == (hit.match.entry, hit.header):
-                hit.match = match
+            if hit and match and match.listed == hit.match.listed:
+                # A newer list may have come meanwhile, in which this plate has another place.
+                hit.match, hit.header, hit.expires = match, armed.header, utc_of(match.expires_ns)
                 self._send(armed, hit, read, Phase.FINAL)
                 return
             if hit:

@@ -66,6 +66,7 @@ def birth(config: Config, networks: dict[str, Network], lists: Lists, boot_id: s
             "sha256": armed.digest,
             "entries": len(armed.matcher),
             "key_id": armed.key_id,
+            "false_hits_per_day": sum(armed.expected.values()),
         },
         "mandate": None if mandate is None else {
             "regime": mandate.regime,

@@ -34,15 +34,10 @@ class Trust:
 
 
 def judge(found: Header, unit: str, now: datetime) -> None:
-    """Raise ListRefused for a list that is not for this unit, or not valid now (UTC)."""
-    if not found.is_for(unit):
-        raise ListRefused(f"is not for unit {unit}")
-    if not found.valid_from <= now <= found.ends:
-        raise ListRefused(
-            f"is valid from {found.valid_from:%Y-%m-%d} to {found.valid_until:%Y-%m-%d} and its "
-            f"mandate to {found.mandate.not_after:%Y-%m-%d}, and "
-            f"here it is {now:%Y-%m-%d %H:%M} UTC; fetch a list that is valid, or set the clock"
-        )
+    """Raise ListRefused for a list that this unit may not use now (UTC)."""
+    why_not = found.why_not(unit, now)
+    if why_not is not None:
+        raise ListRefused(f"{why_not}; here it is {now:%Y-%m-%d %H:%M} UTC: fetch another list, or set the clock")
 
 
 def read(raw: bytes, trust: Trust) -> tuple[Watchlist, str | None, str]:

@@ -6,7 +6,6 @@ import os
 import struct
 from array import array
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -66,14 +65,6 @@ class TokenTable:
     def __len__(self) -> int:
         """How many entries are listed."""
         return len(self._heads)
-
-    def reasons(self) -> dict[str, int]:
-        """How many entries have each reason."""
-        counts: dict[str, int] = {}
-        for number, count in Counter(self._numbers).items():
-            reason = self._groups[number].reason
-            counts[reason] = counts.get(reason, 0) + count
-        return counts
 
     def find(self, classes: NDArray[np.uint8], now_ns: int) -> Iterator[Listed]:
         """The entries in force at ``now_ns`` (monotonic) whose plate is this text (classes, uint8)."""

@@ -59,9 +59,17 @@ class Header:
         """When it stops being valid: its own end, or the mandate's."""
         return min(self.valid_until, self.mandate.not_after)
 
-    def is_for(self, unit: str) -> bool:
-        """Whether this unit may use it."""
-        return unit in self.units or "*" in self.units
+    def why_not(self, unit: str, now: datetime) -> str | None:
+        """What forbids this unit to use it now (UTC), like ``is not for unit pole-07``; None when nothing does."""
+        if unit not in self.units and "*" not in self.units:
+            return f"is not for unit {unit}"
+        if now < self.valid_from:
+            return f"is valid from {self.valid_from:%Y-%m-%d %H:%M} UTC only"
+        if now > self.valid_until:
+            return f"was valid until {self.valid_until:%Y-%m-%d %H:%M} UTC"
+        if now > self.mandate.not_after:
+            return f"rests on a mandate that ended {self.mandate.not_after:%Y-%m-%d %H:%M} UTC"
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,10 +125,10 @@ def test_a_newer_version_goes_to_those_who_hold_an_older_one(centre: Centre, cap
 @pytest.mark.parametrize(
     ("listed", "why"),
     [
-        (signed(units=("pole-08",)), "does not name it"),
+        (signed(units=("pole-08",)), "is not for unit pole-07"),
         (signed(valid=(-2 * DAY, -DAY)), "was valid until"),
         (signed(valid=(DAY, 2 * DAY)), "is valid from"),
-        (signed(mandate=-timedelta(seconds=1)), "the mandate ended"),
+        (signed(mandate=-timedelta(seconds=1)), "a mandate that ended"),
     ],
 )
 def test_who_may_not_have_a_list_gets_none(

@@ -61,7 +61,6 @@ class Left:
     health: dict[str, Any] = field(default_factory=dict)
     alive: bool = True
     hits: list[dict[str, Any]] = field(default_factory=list)
-    stats: list[dict[str, Any]] = field(default_factory=list)
     cores: list[str] = field(default_factory=list)
     hoards: list[str] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)
@@ -146,7 +145,6 @@ class Unit:
         health = [json.loads(payload)["recogniser"] for payload in self.ear.payloads("/health")]
         left.health = next((body for body in reversed(health) if body), {})
         left.hits = [json.loads(payload) for payload in self.ear.payloads("/hit/")]
-        left.stats = [json.loads(payload) for payload in self.ear.payloads("/stats")]
         births = [json.loads(payload) for payload in self.ear.payloads("/birth")]
         left.hoards = [name for name, model in (births[-1]["models"] if births else {}).items() if model["hoards"]]
         left.log = self._log().decode()

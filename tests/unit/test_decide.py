@@ -124,14 +124,14 @@ def test_one_frame_is_no_hit(road: Road) -> None:
 def test_a_plate_nobody_listed_leaves_a_count_and_nothing_else(road: Road) -> None:
     road.drive(OTHER, OTHER, OTHER)
     assert road.sent == []
-    assert (road.counters.passages, road.counters.hits, road.passes.distinct) == (1, 0, 1)
+    assert (road.counters.passages, road.counters.hits, road.passes._count) == (1, 0, 1)
     assert road.pipeline.passages == {}
 
 
 def test_lettering_that_the_detector_never_took_for_a_plate_is_no_passage(road: Road) -> None:
     road.drive(OTHER, OTHER, OTHER, score=0.4)
     road.drive("HELP", "HELP", "HELP", score=0.6, sure=0.7)
-    assert (road.counters.passages, road.passes.distinct) == (0, 0)
+    assert (road.counters.passages, road.passes._count) == (0, 0)
 
 
 def test_one_doubtful_character_is_enough_against_a_hit(road: Road) -> None:
@@ -143,7 +143,7 @@ def test_one_doubtful_character_is_enough_against_a_hit(road: Road) -> None:
 
 def test_a_listed_plate_leaves_no_token(road: Road) -> None:
     road.drive(LISTED, LISTED)
-    assert road.passes.distinct == 0
+    assert road.passes._count == 0
 
 
 def test_what_the_whole_passage_speaks_against_is_withdrawn(road: Road) -> None:

@@ -1,6 +1,7 @@
 """Without a list in force nothing is looked at, and nothing that was under way goes out."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,10 +9,24 @@ from edge_anpr.camera.box import LatestFrame
 from edge_anpr.datatypes import Frame, Track
 from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.unit.health import Counters
+from edge_anpr.unit.lists import Armed
 from edge_anpr.unit.pipeline import Seen
 from edge_anpr.unit.vision import Vision
-from tests.unit.test_decide import LISTED, OTHER, Road
+from edge_anpr.watch.matcher import Matcher
+from edge_anpr.watch.tokens import TokenTable
+from tests.unit.test_decide import GROUP, LISTED, OTHER, Road
 from tests.unit.test_vision import Told
+
+
+def before_the_end(road: Road, armed: Armed | None) -> None:
+    """Put this list in force just before the vehicle has left."""
+    end = road.decider.end
+
+    def then(track: Track, now_ns: int) -> None:
+        road.armed = armed
+        end(track, now_ns)
+
+    road.decider.end = then  # type: ignore[method-assign]
 
 
 def test_no_frame_is_looked_at() -> None:
@@ -45,16 +60,29 @@ def test_a_passage_that_was_under_way_is_forgotten_and_its_hit_is_not_even_compl
 
 def test_what_would_be_the_rest_of_a_hit_stays_here_when_the_list_ends() -> None:
     road = Road()
-    end = road.decider.end
-
-    def disarmed(track: Track, now_ns: int) -> None:
-        road.armed = None
-        end(track, now_ns)
-
-    road.decider.end = disarmed  # type: ignore[method-assign]
+    before_the_end(road, None)
     road.drive(*[LISTED] * 4)
     assert [phase for phase, _ in road.sent] == ["first"]
     assert not road.pipeline.passages
+
+
+def test_a_hit_is_completed_under_the_list_that_came_while_the_vehicle_passed() -> None:
+    road = Road()
+    assert road.armed
+    table = TokenTable.of([(LISTED, GROUP)])
+    before_the_end(road, replace(road.armed, matcher=Matcher(table), header=replace(road.armed.header, version=8)))
+    road.drive(*[LISTED] * 4)
+    assert [phase for phase, _ in road.sent] == ["first", "final"]
+    assert [body["match"]["list_version"] for _, body in road.sent] == [7, 8]
+    assert [body["match"]["entry"] for _, body in road.sent] == [1, 0]
+
+
+def test_a_hit_is_withdrawn_when_the_plate_is_not_on_the_list_that_came_meanwhile() -> None:
+    road = Road()
+    assert road.armed
+    before_the_end(road, replace(road.armed, matcher=Matcher(TokenTable.of([(OTHER, GROUP)]))))
+    road.drive(*[LISTED] * 4)
+    assert [phase for phase, _ in road.sent] == ["first", "withdrawn"]
 
 
 def test_a_tripped_breaker_withholds_hits_and_counts_them() -> None:

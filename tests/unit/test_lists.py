@@ -6,12 +6,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_anpr.datatypes import MatchClass
+from edge_anpr.datatypes import MatchClass, PlateRead
 from edge_anpr.errors import Unusable
+from edge_anpr.plates.text import encode
 from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.lists import Limits, ListFile, Lists
 from edge_anpr.watch import envelope
@@ -40,7 +42,7 @@ class Unit:
 
     @property
     def codes(self) -> str:
-        return " ".join(self.alarms.codes)
+        return " ".join(alarm["code"] for alarm in self.told[-1]["active"])
 
 
 @pytest.fixture(scope="module")
@@ -193,3 +195,20 @@ def test_a_version_that_cannot_be_kept_is_not_put_in_force(tmp_path: Path) -> No
     (tmp_path / "ratchet.part").mkdir()
     assert not unit.lists.offer(RAW, at(), "list")
     assert unit.version is None
+
+
+def test_a_unit_matches_up_to_the_class_that_its_config_names(tmp_path: Path) -> None:
+    """A 0 that may be an O: the plate with the O is a look-alike, and an `exact` unit leaves it alone."""
+    classes = encode("0B1234")
+    posteriors = np.full((6, 36), 1e-4, np.float32)
+    posteriors[np.arange(6), classes] = 0.99
+    posteriors[0, [0, 24]] = 0.49
+    read = PlateRead(classes, posteriors, posteriors.max(axis=1), None, None, 5, 5)
+    met = {}
+    for step in (MatchClass.EXACT, MatchClass.CONFUSABLE):
+        unit = Unit(tmp_path, replace(LIMITS, match=step))
+        unit.lists.offer(signed("OB1234", version=5), at(), "list")
+        assert unit.lists.armed
+        match = unit.lists.armed.matcher.match(read, at().monotonic_ns)
+        met[step] = match and match.match_class
+    assert met == {MatchClass.EXACT: None, MatchClass.CONFUSABLE: MatchClass.CONFUSABLE}
