@@ -1,17 +1,22 @@
-"""What the recogniser does when its disk is full."""
+"""The recogniser as a process: a disk that is full, a list that is replaced and ends."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from edge_anpr import demo
+from edge_anpr.privacy import keys
+from edge_anpr.unit.outbox import Outbox
 from tests.conftest import until
+from tests.watch.lists import PUBLIC, signed
 
 PLATES = [passage["plate"] for passage in json.loads((demo.FOLDER / "truth.json").read_text())["passages"]]
 
@@ -27,9 +32,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
+def camera_of(pace: str) -> str:
+    return f"{{source: clip, path: {json.dumps(str(demo.FOLDER / 'clip.mp4'))}, pace: {pace}}}"
+
+
 def unit(folder: Path, outbox: Path, camera: str = "") -> Path:
     path = folder / "unit.yaml"
-    camera = camera or f"{{source: clip, path: {json.dumps(str(demo.FOLDER / 'clip.mp4'))}, pace: fast}}"
+    camera = camera or camera_of("fast")
     path.write_text(
         "unit: {org: town, site: bridge, id: pole-07}\n"
         f"camera: {camera}\n"
@@ -54,7 +63,7 @@ def test_a_disk_that_fills_up_is_said_once_and_refuses_hits_instead_of_ending_th
     small_disk: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    camera = f"{{source: clip, path: {json.dumps(str(demo.FOLDER / 'clip.mp4'))}, pace: live}}"
+    camera = camera_of("live")
     config = unit(tmp_path, small_disk / "outbox.db", camera)
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, "-m", "edge_anpr", "recognise", "-c", str(config)], stderr=out)
@@ -86,3 +95,52 @@ def test_a_disk_that_is_full_from_the_start_is_one_clear_line(small_disk: Path, 
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if "UNSIGNED" not in line]
     assert "outbox.db cannot be used: the disk is full; free some space" in line
+
+
+DAEMON = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from edge_anpr import config
+from edge_anpr.privacy.tokens import Hour, PassCounter
+from edge_anpr.unit import recogniser, journal
+journal.begin("recogniser")
+PassCounter.finished = lambda self, now: Hour(datetime(2026, 11, 24, 9, tzinfo=UTC), 40, 120)
+sys.exit(recogniser.run(config.load(Path(sys.argv[1]))))
+"""
+
+
+def test_a_running_unit_takes_a_newer_list_ends_with_it_and_tells_its_hours(tmp_path: Path) -> None:
+    def lay(version: int, ends: datetime) -> None:
+        fresh = tmp_path / "fresh"
+        fresh.write_bytes(signed("QA12CE", version=version, valid_until=ends, mandate_ends=ends))
+        fresh.replace(tmp_path / "list.signed")
+
+    keys.write(tmp_path / "authority.pub", PUBLIC)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    lay(1, later)
+    config = unit(tmp_path, tmp_path / "outbox.db", camera_of("live"))
+    config.write_text(
+        re.sub(r"watchlist: .*", "watchlist: {path: list.signed, keys: [authority.pub]}", config.read_text())
+    )
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen([sys.executable, "-c", DAEMON, str(config)], stderr=out)
+    try:
+        until(lambda: "armed with list test version 1" in log.read_text(), 30)
+        until(lambda: "watching" in log.read_text(), 30)
+        lay(2, datetime.now(UTC) + timedelta(seconds=6))
+        until(lambda: "armed with list test version 2" in log.read_text(), 10)
+        until(lambda: "disarmed: list test version 2 or its mandate has ended" in log.read_text(), 15)
+        outbox = Outbox(tmp_path / "outbox.db", 10**6)
+        until(lambda: json.loads(outbox.state("health") or b"{}").get("state") == "disarmed", 10)
+        assert json.loads(outbox.state("status") or b"")["status"] == "disarmed"
+        assert [alarm["code"] for alarm in json.loads(outbox.state("alarm") or b"")["active"]] == ["disarmed"]
+        assert json.loads(outbox.state("stats") or b"") == {
+            "schema": "anpr.stats/1", "hour": "2026-11-24T09:00:00Z", "distinct_about": 40, "passages_about": 120,
+        }  # fmt: skip
+        outbox.close()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+    assert "QA12CE" not in log.read_text()
