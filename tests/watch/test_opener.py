@@ -36,6 +36,12 @@ def test_what_was_accepted_ends_by_the_monotonic_clock() -> None:
     assert not list(opened.table.find(encode("QA12CE"), 15_000_000_001))
 
 
+@pytest.mark.parametrize("first", ["valid_until", "mandate_ends"])
+def test_a_list_ends_with_its_validity_or_its_mandate_whichever_is_first(first: str) -> None:
+    opened = open_list(signed("QA12CE", **{first: NOW + timedelta(seconds=30)}), TRUST, "pole-07", Moment(NOW, 0))
+    assert opened.ends_ns == 30_000_000_000
+
+
 @pytest.mark.parametrize(
     ("moment", "says"), [("2025-12-31", "is valid from 2026-01-01"), ("2027-01-01", "was valid until 2026-12-31")]
 )
