@@ -59,3 +59,13 @@ def test_no_text_of_a_plate_is_made_for_its_token() -> None:
     counter.note(plate, 0)
     gc.collect()
     assert not [item for item in gc.get_objects() if isinstance(item, str | bytes) and item in ("Q9Q8Q7", b"Q9Q8Q7")]
+
+
+def test_every_key_is_random_from_the_first_epoch_on_and_when_it_is_forgotten() -> None:
+    counters = [PassCounter(10), PassCounter(10)]
+    keys = {bytes(counter._key) for counter in counters}
+    for counter in counters:
+        counter.forget()
+        keys.add(bytes(counter._key))
+    assert len(keys) == 4
+    assert all(len(set(key)) > 8 for key in keys)

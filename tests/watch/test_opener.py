@@ -6,6 +6,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import islice, product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,8 @@ def test_what_was_accepted_ends_by_the_monotonic_clock() -> None:
 
 @pytest.mark.parametrize("first", ["valid_until", "mandate_ends"])
 def test_a_list_ends_with_its_validity_or_its_mandate_whichever_is_first(first: str) -> None:
-    opened = open_list(signed("QA12CE", **{first: NOW + timedelta(seconds=30)}), TRUST, "pole-07", Moment(NOW, 0))
+    ends: dict[str, Any] = {first: NOW + timedelta(seconds=30)}
+    opened = open_list(signed("QA12CE", **ends), TRUST, "pole-07", Moment(NOW, 0))
     assert opened.ends_ns == 30_000_000_000
 
 
