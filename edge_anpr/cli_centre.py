@@ -228,6 +228,6 @@ def _link(role: str, subscription: str, at: dict[str, Any]) -> Any:
         at["username"], at["password_file"], at["ca"], at["certificate"], at["tls_key"],
     )  # fmt: skip
     try:
-        return Link(where, subscribe=subscription)
+        return Link(where, subscribe=[subscription])
     except Unusable as error:
         raise Unusable(words(str(error))) from error

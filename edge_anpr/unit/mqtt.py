@@ -15,6 +15,7 @@ import ssl
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -57,12 +58,13 @@ class Broker:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message to publish at QoS 1; the broker throws it away after ``expiry_s``."""
+    """One message to publish at QoS 1, with its user properties; the broker throws it away after ``expiry_s``."""
 
     topic: str
     payload: bytes = field(repr=False)
     retain: bool = False
     expiry_s: int | None = None
+    properties: tuple[tuple[str, str], ...] = ()
 
 
 class Outcome(Enum):
@@ -98,10 +100,13 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message of the subscription."""
+    """A message of the subscription. ``retained``: the broker had kept it. ``ticket`` serves ``acknowledge``."""
 
     topic: str
     payload: bytes = field(repr=False)
+    retained: bool = False
+    properties: tuple[tuple[str, str], ...] = ()
+    ticket: int = field(default=0, compare=False)
 
 
 Event = Connected | Down | Answered | Received
@@ -110,14 +115,23 @@ Event = Connected | Down | Answered | Received
 class Link:
     """A lasting wish to be connected to ``broker``; call ``advance`` often, from one thread.
 
-    ``will`` is published by the broker when we vanish; ``subscribe`` is a topic filter, taken at QoS 1.
-    Raises Unusable when the TLS files cannot be used.
+    ``will`` is published by the broker when we vanish; ``subscribe`` are topic filters, taken at QoS 1. With
+    ``unacknowledged`` at most so many messages come before some were given to ``acknowledge``; without it paho
+    acknowledges each by itself. Raises Unusable when the TLS files cannot be used.
     """
 
-    def __init__(self, broker: Broker, *, will: Message | None = None, subscribe: str | None = None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        will: Message | None = None,
+        subscribe: Sequence[str] = (),
+        unacknowledged: int | None = None,
+    ) -> None:
         if broker.ca is not None:
             _tls(broker)
-        self._broker, self._will, self._subscribe = broker, will, subscribe
+        self._broker, self._will, self._subscribe = broker, will, tuple(subscribe)
+        self._unacknowledged = unacknowledged
         self._wake = threading.Event()
         self._wire: _Wire | None = None
         self._next_try, self._failures = 0.0, 0
@@ -160,7 +174,7 @@ class Link:
         now, events = time.monotonic(), list[Event]()
         if self._wire is None:
             if now >= self._next_try:
-                self._wire = _Wire(self._broker, self._will, self._subscribe, self._wake)
+                self._wire = _Wire(self._broker, self._will, self._subscribe, self._unacknowledged, self._wake)
             return events
         while self._wire is not None and self._wire.events:
             event = self._wire.events.popleft()
@@ -176,6 +190,11 @@ class Link:
         if silence:
             events.append(self._down(silence, now))
         return events
+
+    def acknowledge(self, received: Received) -> None:
+        """Tell the broker that a message is held here; nothing happens when its connection has ended meanwhile."""
+        if self._wire is not None:
+            self._wire.acknowledge(received.ticket)
 
     def close(self, farewell: Message | None = None, timeout_s: float = 0.5) -> None:
         """Publish ``farewell`` if connected, wait at most ``timeout_s`` for its PUBACK, and disconnect."""
@@ -227,17 +246,25 @@ class _Ended:
 class _Wire:
     """One connection of one paho client, from its birth to its end. Its callbacks run in paho's thread."""
 
-    def __init__(self, broker: Broker, will: Message | None, subscribe: str | None, wake: threading.Event) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        will: Message | None,
+        subscribe: tuple[str, ...],
+        unacknowledged: int | None,
+        wake: threading.Event,
+    ) -> None:
         self.events: deque[Connected | Answered | Received | _Ended] = deque()
         self.began = self.heard = time.monotonic()
         self.keepalive_s = broker.keepalive_s
         self.receive_maximum, self.maximum_packet = 65_535, 268_435_455
-        self._broker, self._subscribe, self._wake = broker, subscribe, wake
+        self._broker, self._subscribe, self._unacknowledged, self._wake = broker, subscribe, unacknowledged, wake
         self._abandoned = self._welcome = False
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2, broker.client_id, protocol=paho.MQTTv5, reconnect_on_failure=False
         )
         client.max_inflight_messages_set(WINDOW + 8)
+        client.manual_ack_set(unacknowledged is not None)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_publish, client.on_message = self._on_publish, self._on_message
         client.on_subscribe, client.on_log = self._on_subscribe, self._on_log
@@ -251,12 +278,19 @@ class _Wire:
 
     def publish(self, message: Message) -> int | None:
         properties = None
-        if message.expiry_s is not None:
+        if message.expiry_s is not None or message.properties:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = message.expiry_s
+            if message.expiry_s is not None:
+                properties.MessageExpiryInterval = message.expiry_s
+            if message.properties:
+                properties.UserProperty = list(message.properties)
         info = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)
         # On any other answer paho may have queued it; the connection is ending, and with it this client.
         return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
+
+    def acknowledge(self, ticket: int) -> None:
+        if ticket:
+            self._client.ack(ticket, qos=1)
 
     def end(self, *, polite: bool) -> None:
         """Leave this client for good: close its socket, and let its thread, which may hang, find that out."""
@@ -283,6 +317,8 @@ class _Wire:
             client.connect_timeout = CONNECT_S * 0.6
             limit = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             limit.MaximumPacketSize = MAX_PACKET_BYTES
+            if self._unacknowledged is not None:
+                limit.ReceiveMaximum = self._unacknowledged
             client.connect(broker.host, broker.port, keepalive=broker.keepalive_s, clean_start=True, properties=limit)
         except (OSError, ValueError, Unusable) as error:
             self._tell(_Ended(unreachable(error)))
@@ -311,10 +347,10 @@ class _Wire:
         self.receive_maximum = getattr(properties, "ReceiveMaximum", self.receive_maximum)
         self.maximum_packet = getattr(properties, "MaximumPacketSize", self.maximum_packet)
         self.keepalive_s = getattr(properties, "ServerKeepAlive", self.keepalive_s)
-        if self._subscribe is None:
-            self._tell(Connected())
+        if self._subscribe:
+            client.subscribe([(topic, 1) for topic in self._subscribe])
         else:
-            client.subscribe(self._subscribe, qos=1)
+            self._tell(Connected())
 
     def _on_subscribe(
         self, _client: paho.Client, _user: object, _mid: int, codes: list[ReasonCode], _properties: object
@@ -347,7 +383,14 @@ class _Wire:
         self._tell(Answered(ticket, outcome, str(code)))
 
     def _on_message(self, _client: paho.Client, _user: object, message: paho.MQTTMessage) -> None:
-        self._tell(Received(message.topic, bytes(message.payload)))
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # raised here it would end paho's thread
+            self._client.ack(message.mid, message.qos)
+            return
+        properties = tuple(getattr(message.properties, "UserProperty", ()))
+        # What comes at QoS 0 needs no acknowledgement; paho numbers it 0 as well.
+        self._tell(Received(topic, bytes(message.payload), message.retain, properties, message.mid))
 
     def _on_log(self, _client: paho.Client, _user: object, _level: int, text: str) -> None:
         if text.startswith("Received "):  # the only place where paho tells of a PINGRESP

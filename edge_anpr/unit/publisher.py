@@ -55,7 +55,7 @@ def run(config: Config, broker: tuple[str, int] | None = None, inbox: Path | Non
     link = Link(
         link_to(config, broker),
         will=Message(f"{topic}/status", LOST, retain=True),
-        subscribe=None if into is None else f"{topic}/list",
+        subscribe=[] if into is None else [f"{topic}/list"],
     )
     outbox = Outbox(config.delivery.outbox, config.delivery.max_megabytes * 1_000_000, "publisher")
     carrier = Carrier(outbox, link, topic, config.camera.id, config.health.interval_s, into)

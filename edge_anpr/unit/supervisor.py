@@ -125,7 +125,7 @@ class _Unit:
     ) -> None:
         self._config, self._on_message = config, on_message
         there = [] if address is None else ["--broker", f"{address[0]}:{address[1]}"]
-        self._link = Link(link_to(config, address, "-view"), subscribe=f"{config.topic}/#")
+        self._link = Link(link_to(config, address, "-view"), subscribe=[f"{config.topic}/#"])
         self._broker = None if address is None else Child("broker", [embedded.__name__, str(address[1])])
         self._recogniser = Child("recogniser", [*RECOGNISE, "-c", str(config_path)])
         self._publisher = Child("publisher", [*PUBLISH, "-c", str(config_path), *there])

@@ -96,7 +96,7 @@ class Centre:
         units: Mapping[str, bytes] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> Armer:
-        link = Link(Broker("127.0.0.1", self.port, f"centre-{len(self.links)}"), subscribe=armer.SUBSCRIPTION)
+        link = Link(Broker("127.0.0.1", self.port, f"centre-{len(self.links)}"), subscribe=[armer.SUBSCRIPTION])
         self.links.append(link)
         listfile, withdrawn = ListFile(self.list_path, AUTHORITIES), Revocations(self.revocations, CENTRE)
         made = Armer(link, listfile, withdrawn, TICKETS, decide, units, now)
@@ -106,7 +106,7 @@ class Centre:
 
     def unit(self, name: str = "pole-07") -> FakeUnit:
         topic = f"anpr/v1/town/bridge/{name}"
-        link = Link(Broker("127.0.0.1", self.port, name), subscribe=f"{topic}/list")
+        link = Link(Broker("127.0.0.1", self.port, name), subscribe=[f"{topic}/list"])
         self.links.append(link)
         # Two of them, as two processes have: SQLite tells changes by others only.
         own, publishers = (Outbox(self.folder / f"{name}.db", 1_000_000) for _ in range(2))

@@ -58,8 +58,8 @@ class Watched:
 def watch() -> Iterator[Callable[..., Watched]]:
     made: list[Watched] = []
 
-    def watched(port: int, keepalive_s: int = 10, **options: object) -> Watched:
-        made.append(Watched(Link(Broker("127.0.0.1", port, "unit", keepalive_s), **options)))  # type: ignore[arg-type]
+    def watched(port: int, keepalive_s: int = 10, name: str = "unit", **options: object) -> Watched:
+        made.append(Watched(Link(Broker("127.0.0.1", port, name, keepalive_s), **options)))  # type: ignore[arg-type]
         return made[-1]
 
     yield watched
@@ -97,7 +97,7 @@ def test_a_refusal_is_no_acknowledgement(scripted: Script, watch: Watch, code: i
 
 
 def test_a_link_may_listen(mosquitto: RealBroker, watch: Watch) -> None:
-    centre = watch(mosquitto.port, subscribe="anpr/#")
+    centre = watch(mosquitto.port, subscribe=["anpr/#"])
     centre.connected()
     assert centre.link.publish(HIT) is not None
     centre.until(lambda: centre.last(Received))
@@ -292,3 +292,42 @@ def test_tls_and_password(mosquitto: RealBroker, certificates: Path, tmp_path: P
     assert "mqtt.password_file" in result("wrong", "ca.pem")
     assert "certificate is not accepted" in result("secret", "other.pem")
     assert "set mqtt.tls" in result("secret", None)
+
+
+def test_user_properties_and_what_the_broker_had_kept_are_told(mosquitto: RealBroker, watch: Watch) -> None:
+    unit = watch(mosquitto.port)
+    unit.connected()
+    kept = Message("anpr/status", b"online", retain=True, properties=(("late", "true"), ("age_s", "7")))
+    unit.answer(unit.link.publish(kept))
+    centre = watch(mosquitto.port, subscribe=["anpr/+"], name="centre")
+    centre.until(lambda: centre.last(Received))
+    assert centre.last(Received) == Received("anpr/status", b"online", True, kept.properties)
+    unit.answer(unit.link.publish(kept))
+    centre.until(lambda: centre.last(Received) == Received("anpr/status", b"online", False, kept.properties))
+
+
+def test_nothing_more_comes_before_something_was_acknowledged(mosquitto: RealBroker, watch: Watch) -> None:
+    centre = watch(mosquitto.port, subscribe=["$share/centres/anpr/hit/+"], unacknowledged=5, name="centre")
+    centre.connected()
+    unit = watch(mosquitto.port)
+    unit.connected()
+    for _ in range(12):
+        assert unit.link.publish(HIT) is not None
+
+    def received() -> list[Received]:
+        return [event for event in centre.events if isinstance(event, Received)]
+
+    centre.until(lambda: len(received()) == 5)
+    for _ in range(10):
+        centre.turn()
+    assert len(received()) == 5
+    done = 0
+
+    def acknowledged_all() -> bool:
+        nonlocal done
+        for message in received()[done:]:
+            centre.link.acknowledge(message)
+        done = len(received())
+        return done == 12
+
+    centre.until(acknowledged_all)

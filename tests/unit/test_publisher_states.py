@@ -121,7 +121,7 @@ def test_a_message_that_is_not_taken_in_is_counted_and_told_once(
 ) -> None:
     caplog.set_level(logging.INFO)
     inbox = Inbox(tmp_path / "inbox")
-    link = Link(Broker("127.0.0.1", mosquitto.port, "unit"), subscribe=f"{TOPIC}/list")
+    link = Link(Broker("127.0.0.1", mosquitto.port, "unit"), subscribe=[f"{TOPIC}/list"])
     carrier = Carrier(outbox, link, TOPIC, "cam-1", 0.5, inbox)
     subscriber = subscribe(mosquitto.port)
     turn(carrier, lambda: subscriber.payloads("/status"))
