@@ -59,6 +59,7 @@ class Row:
     hit_id: str
     phase: str
     payload: bytes = field(repr=False)
+    age_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Depth:
 
     hits: int
     bytes: int
+    oldest_s: float = 0.0
 
 
 class Outbox:
@@ -129,6 +131,19 @@ class Outbox:
                 "SELECT id, hit_id, phase, payload FROM hit WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
             ).fetchall()
         return [Row(*row) for row in rows]
+
+    def young(self, within_s: float, after: int, limit: int) -> list[Row]:
+        """Shim."""
+        return []
+
+    def expire(self, max_s: float) -> int:
+        """Shim."""
+        return 0
+
+    @property
+    def max_bytes(self) -> int:
+        """How much may wait."""
+        return self._max_bytes
 
     def delete(self, rowids: Sequence[int]) -> None:
         """Remove delivered messages for good."""

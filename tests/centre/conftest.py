@@ -17,10 +17,10 @@ from edge_anpr.centre.revocations import Revocations
 from edge_anpr.privacy import keys
 from edge_anpr.privacy.keys import Key, key_id
 from edge_anpr.unit import mqtt
+from edge_anpr.unit.carrier import Carrier, Told
 from edge_anpr.unit.inbox import Inbox
 from edge_anpr.unit.mqtt import Broker, Link
 from edge_anpr.unit.outbox import Outbox
-from edge_anpr.unit.publisher import Carrier
 from edge_anpr.watch import envelope, watchlist
 from edge_anpr.watch.arming import Holds, Session
 from edge_anpr.watch.watchlist import Entries, Header, Mandate, Watchlist
@@ -112,7 +112,7 @@ class Centre:
         own, publishers = (Outbox(self.folder / f"{name}.db", 1_000_000) for _ in range(2))
         self.outboxes += [own, publishers]
         inbox = Inbox(self.folder / f"{name}.inbox")
-        unit = FakeUnit(name, own, inbox, Carrier(publishers, link, topic, "cam-1", 60.0, inbox))
+        unit = FakeUnit(name, own, inbox, Carrier(publishers, link, Told(topic, "cam-1", 60.0, 1e6), inbox=inbox))
         self.units.append(unit)
         self.until(lambda: unit.carrier._connected)
         return unit
