@@ -83,7 +83,11 @@ def keygen(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise Unusable(f"{folder}: cannot be made: {error.strerror}") from error
-    made = (*envelope.new_pair("centre, tickets"), *envelope.new_pair("centre, receipts"), *seal.new_pair("centre, hits"))
+    made = (
+        *envelope.new_pair("centre, tickets"),
+        *envelope.new_pair("centre, receipts"),
+        *seal.new_pair("centre, hits"),
+    )
     for path, key in zip(names, made, strict=True):
         keys.write(path, key)
         click.echo(f"{path}")
@@ -190,7 +194,11 @@ def revoke(
 @centre.command()
 @_broker_options
 @click.option(
-    "--key", "key_paths", required=True, multiple=True, type=_PATH,
+    "--key",
+    "key_paths",
+    required=True,
+    multiple=True,
+    type=_PATH,
     help="hits.key of `centre keygen`; it opens. Repeatable: old keys still open what waited on a unit.",
 )
 @click.option("--receipt-key", required=True, type=_PATH, help="receipt.key of `centre keygen`; it signs receipts.")
@@ -206,7 +214,7 @@ def serve(
     url: str,
     keep_days: float,
     evidence_days: float | None,
-    metrics: str | None,
+    metrics: str | None,  # noqa: ARG001 - soon
     **at: Any,
 ) -> None:
     """Take the hits of all units into a database, each once, and give their units receipts, until Ctrl-C.

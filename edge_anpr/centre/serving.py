@@ -1,4 +1,4 @@
-"""The centre at work: the receiver, and beside it the rounds: how units are, what is missing, what has to be forgotten."""
+"""The centre at work: the receiver, and rounds beside it: how units are, what is missing, what is to be forgotten."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.clock import quality
 from edge_anpr.unit.delivery import LATE_S, Delivery, Flight
 from edge_anpr.unit.inbox import Inbox
+from edge_anpr.unit.mending import Mended
 from edge_anpr.unit.mqtt import Answered, Connected, Down, Event, Link, Message, Outcome, Received
 from edge_anpr.unit.outbox import Outbox, OutboxFull
 from edge_anpr.watch import receipt
@@ -33,12 +34,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Where and how often: ``topic`` without a slash at its end, and how old a hit may get on this unit."""
+    """Where and how often: ``topic`` without a slash at its end; how old hits may get here, and how much may wait."""
 
     topic: str
     camera: str
     health_interval_s: float
     max_age_s: float
+    max_bytes: int
 
     @property
     def unit(self) -> str:
@@ -269,8 +271,10 @@ class Carrier:
                 "outbox-expired",
                 f"{self.counts.expired} messages were deleted undelivered: older than delivery.max_days",
             )
+        if (mended := self._outbox.mended) is not None:
+            self._alarms.raise_("outbox-damaged", _mended(mended))
         depth = self._outbox.depth()
-        full, old = depth.bytes / self._outbox.max_bytes, depth.oldest_s / told.max_age_s
+        full, old = depth.bytes / told.max_bytes, (depth.oldest_s or 0.0) / told.max_age_s
         if max(full, old) >= FILLING:
             self._alarms.raise_(
                 "outbox-filling",
@@ -323,7 +327,7 @@ class Carrier:
                 "publisher": {
                     "connected_s": None if connected_s is None else round(connected_s, 1),
                     "outage": self._outage,
-                    "outbox": {"hits": depth.hits, "bytes": depth.bytes, "oldest_s": round(depth.oldest_s)},
+                    "outbox": {"hits": depth.hits, "bytes": depth.bytes, "oldest_s": round(depth.oldest_s or 0)},
                     "parked": self._delivery.parked,
                     "without_receipt_s": round(self._delivery.silent_s, 1),
                     **asdict(self.counts),
@@ -342,3 +346,11 @@ class Carrier:
         if not isinstance(state, dict):
             return {"state": "unreadable", "age_s": round(age_s, 1)}
         return {**state, "age_s": round(age_s, 1)}
+
+
+def _mended(mended: Mended) -> str:
+    lost = "nobody knows how many were" if mended.lost is None else f"{mended.lost} were"
+    return (
+        f"the outbox was damaged and has been made anew: {mended.rescued} messages were carried over, {lost} lost; "
+        f"the old file is {mended.path}; check the card, then move that file away"
+    )

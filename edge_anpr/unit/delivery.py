@@ -1,8 +1,8 @@
 """Which hits go to the broker now, and which of them the outbox may delete.
 
-Two lanes share one window: *live* holds hits of the last minutes, *backlog* all others, each oldest first. A lane holds
-on to what was delivered until all before it is, as TCP does, so that a hit that is slow to arrive is passed by a window
-at most. What counts as delivered is the promise:
+Two lanes share one window: *live* for hits of the last minutes, *backlog* for all older ones, each oldest first. A lane
+holds on to what was delivered until all before it is, as TCP does, so that a hit that is slow to arrive is passed by a
+window at most. What counts as delivered is the promise:
 
 * **receipt**: the centre's signed receipt for the message's digest. One that stays away for ``RESEND_S`` is sent again,
   ever more rarely; while there are no receipts at all only the oldest is, so that an absent centre costs a metered link
@@ -18,10 +18,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from edge_anpr.unit.mqtt import Outcome
 from edge_anpr.unit.outbox import Outbox, Row
-from edge_anpr.watch import receipt
 
 LATE_S = 300.0
 RESEND_S, LONGEST_RESEND_S = 3.0, 60.0
@@ -30,7 +30,7 @@ LIVE, BACKLOG = 12, 28  # together the 40 messages that may be on their way
 # What of the backlog the broker has not acknowledged lies in the modem's queue, before a live hit: half a second at
 # 1 Mbit/s.
 BACKLOG_BYTES = 64 * 1024
-PARK_AFTER, PARKED_S = 3, 600.0
+PARK_AFTER, PARKED_S = 3, (600.0, 86400.0)
 # A hit that the broker threw away or refused is tried again so much later; one alone, until it is taken.
 NO_SUBSCRIBER_S, REFUSED_S = (5.0, 30.0), (60.0, 600.0)
 
@@ -40,7 +40,6 @@ class Flight:
     """A hit in the window. ``sent_s``: when it last went out, None when it has to; ``ticket`` while no PUBACK came."""
 
     row: Row
-    digest: str
     loaded_s: float
     sent_s: float | None = None
     tries: int = 0
@@ -59,8 +58,11 @@ class Flight:
 
 @dataclass(slots=True)
 class _Parked:
+    """A hit apart: tried again at ``again_s``, then after twice the pause, so that it costs a metered link little."""
+
     digest: str
     again_s: float
+    pause_s: float
 
 
 class Delivery:
@@ -141,7 +143,9 @@ class Delivery:
     def park(self, flight: Flight) -> None:
         """Let others pass: this one is not taken, though the centre takes others, or the broker takes none so large."""
         flight.done = True
-        self._parked[flight.row.rowid] = _Parked(flight.digest, self._clock_s() + PARKED_S)
+        self._parked.setdefault(
+            flight.row.rowid, _Parked(flight.row.digest, self._clock_s() + PARKED_S[0], PARKED_S[0])
+        )
         self._slide()
 
     def answered(self, ticket: int, outcome: Outcome) -> bool:
@@ -165,7 +169,7 @@ class Delivery:
 
     def receipted(self, digests: Sequence[str]) -> int:
         """The centre holds these; returns how many of them were on their way."""
-        flying = {flight.digest: flight for flight in self._flights()}
+        flying = {flight.row.digest: flight for flight in self._flights()}
         apart = {parked.digest: rowid for rowid, parked in self._parked.items()}
         known = [digest for digest in digests if digest in flying or digest in apart]
         if known and self._silent_since is not None:
@@ -208,24 +212,26 @@ class Delivery:
         self.look = False
         for rowid, parked in self._parked.items():
             if parked.again_s <= now_s and len(self._backlog) < BACKLOG:
-                parked.again_s = now_s + PARKED_S
+                parked.pause_s = min(parked.pause_s * 2, PARKED_S[1])
+                parked.again_s = now_s + parked.pause_s
                 self._take(self._backlog, self._outbox.waiting(rowid - 1, 1), now_s)
-        young = self._outbox.young(LATE_S, self._live_after, LIVE - len(self._live))
+        young = self._outbox.recent(self._live_after, LATE_S, LIVE - len(self._live))
         for row in young:
             self._live_after = row.rowid
         self._take(self._live, [row for row in young if row.rowid not in self._parked], now_s)
         while (room := BACKLOG - len(self._backlog)) > 0:
             rows = self._outbox.waiting(self._backlog_after, room)
-            for row in rows:
+            old = list(takewhile(lambda row: row.age_s is None or row.age_s >= LATE_S, rows))
+            for row in old:
                 self._backlog_after = row.rowid
-            self._take(self._backlog, [row for row in rows if row.rowid not in self._parked], now_s)
-            if len(rows) < room:
+            self._take(self._backlog, [row for row in old if row.rowid not in self._parked], now_s)
+            if len(old) < room:
                 return
 
     def _take(self, lane: dict[int, Flight], rows: Sequence[Row], now_s: float) -> None:
         for row in rows:
             if row.rowid not in self._live and row.rowid not in self._backlog and row.rowid not in self._done:
-                lane[row.rowid] = Flight(row, receipt.digest(row.payload), now_s)
+                lane[row.rowid] = Flight(row, now_s)
 
     def _is_silent(self, now_s: float) -> bool:
         if self._receipts and self._silent_since is None:

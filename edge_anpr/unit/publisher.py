@@ -39,11 +39,12 @@ def run(config: Config, broker: tuple[str, int] | None = None, inbox: Path | Non
     centres = keys.trusted(delivery.receipt_keys) if delivery.until == "receipt" else None
     listens = [f"{topic}/{kind}" for kind, wanted in (("list", into), ("receipt", centres)) if wanted is not None]
     link = Link(link_to(config, broker), will=Message(f"{topic}/status", states.LOST, retain=True), subscribe=listens)
-    outbox = Outbox(delivery.outbox, delivery.max_megabytes * 1_000_000, "publisher")
+    max_bytes = delivery.max_megabytes * 1_000_000
+    outbox = Outbox(delivery.outbox, max_bytes, "publisher")
     carrier = Carrier(
         outbox,
         link,
-        Told(topic, config.camera.id, config.health.interval_s, delivery.max_days * 24 * 3600),
+        Told(topic, config.camera.id, config.health.interval_s, delivery.max_days * 24 * 3600, max_bytes),
         centres=centres,
         inbox=into,
     )

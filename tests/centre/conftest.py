@@ -112,7 +112,9 @@ class Centre:
         own, publishers = (Outbox(self.folder / f"{name}.db", 1_000_000) for _ in range(2))
         self.outboxes += [own, publishers]
         inbox = Inbox(self.folder / f"{name}.inbox")
-        unit = FakeUnit(name, own, inbox, Carrier(publishers, link, Told(topic, "cam-1", 60.0, 1e6), inbox=inbox))
+        unit = FakeUnit(
+            name, own, inbox, Carrier(publishers, link, Told(topic, "cam-1", 60.0, 1e6, 10**7), inbox=inbox)
+        )
         self.units.append(unit)
         self.until(lambda: unit.carrier._connected)
         return unit

@@ -61,7 +61,7 @@ def carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
     def carrier(port: int) -> Carrier:
         link, box = Link(Broker("127.0.0.1", port, "unit")), Outbox(tmp_path / "outbox.db", 10_000_000)
         opened.extend((link, box))
-        return Carrier(box, link, Told(TOPIC, "cam-1", 0.5, 1e6))
+        return Carrier(box, link, Told(TOPIC, "cam-1", 0.5, 1e6, 10**7))
 
     yield carrier
     for one in opened:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_health_is_told_whatever_the_recogniser_says(
     health = json.loads([payload for topic, payload in broker.published if "/health" in topic][-1])
     assert health["schema"] == "anpr.health/1"
     assert health["at"].endswith("Z")
-    assert health["publisher"]["outbox"] == {"hits": 1, "bytes": len(PLATE), "oldest_s": 0}
+    assert health["publisher"]["outbox"] == {"hits": 1, "bytes": len(PLATE), "oldest_s": ANY}
     assert health["publisher"]["sent"] >= 1
     assert health["publisher"]["acknowledged"] == 0
     assert health["publisher"]["connected_s"] >= 0
@@ -141,7 +142,7 @@ def test_a_message_that_is_not_taken_in_is_counted_and_told_once(
     caplog.set_level(logging.INFO)
     inbox = Inbox(tmp_path / "inbox")
     link = Link(Broker("127.0.0.1", mosquitto.port, "unit"), subscribe=[f"{TOPIC}/list"])
-    carrier = Carrier(outbox, link, Told(TOPIC, "cam-1", 0.5, 1e6), inbox=inbox)
+    carrier = Carrier(outbox, link, Told(TOPIC, "cam-1", 0.5, 1e6, 10**7), inbox=inbox)
     subscriber = subscribe(mosquitto.port)
     turn(carrier, lambda: subscriber.payloads("/status"))
     for number in range(20):
