@@ -164,7 +164,7 @@ class Receiver:
         body = _object(self._unsealed(raw))
         if body is None or not self._is_hit(body):
             raise _Poison("it is no anpr.hit/1")
-        if body["unit"] != unit or body["camera"] != camera:
+        if (body["unit"], body["camera"]) != (unit, camera):
             raise _Poison("it came under the topic of another unit or camera")
         properties = dict(message.properties)
         age = properties.get("age_s", "")

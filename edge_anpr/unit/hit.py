@@ -25,8 +25,9 @@ EVIDENCE_QUALITY = 80
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What is the same in every hit of one start of the recogniser."""
+    """What is the same in every hit of one start of the recogniser; ``unit`` is ``org/site/unit``."""
 
+    unit: str
     boot_id: str
     camera: str
     direction: str
@@ -82,13 +83,13 @@ def payload(
     shown = phase is not Phase.WITHDRAWN
     body: dict[str, Any] = {
         "schema": SCHEMA,
+        "unit": origin.unit,
         "hit_id": hit.hit_id,
         "phase": phase.value,
         "seq": seq,
         "boot_id": origin.boot_id,
         "captured_at": iso(hit.captured_at),
         "clock": {"sync": clock.sync, "error_ms": clock.error_ms},
-        "late": False,
         "camera": origin.camera,
         "direction": origin.direction,
         "read": reveal(read.classes) if shown else None,

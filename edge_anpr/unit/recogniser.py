@@ -93,7 +93,7 @@ def run(config: Config) -> int:
         passes,
         counters,
         origin=Origin(
-            boot_id, config.camera.id, config.camera.direction,
+            config.topic.removeprefix("anpr/v1/"), boot_id, config.camera.id, config.camera.direction,
             networks["detector"].card.sha256, networks["ocr"].card.sha256,
         ),
         append=outbox.append if seal_to is None else sealing(outbox.append, keys.read(seal_to, "x25519", secret=False)),

@@ -50,7 +50,7 @@ class Road:
         self.armed: Armed | None = Armed(header, Matcher(table), Breaker(10), "key", "0" * 64, 2**62, {})
         self.decider = Decider(
             self.pipeline, self,  # type: ignore[arg-type] # of the lists it asks which one is in force
-            self.passes, self.counters, origin=Origin("0" * 16, "cam-1", "in", "a", "b"),
+            self.passes, self.counters, origin=Origin("town/bridge/pole-07", "0" * 16, "cam-1", "in", "a", "b"),
             append=self.append, with_evidence=self.evidence, stills=self.stills, utc_of=lambda _: datetime.now(UTC),
         )  # fmt: skip
 
