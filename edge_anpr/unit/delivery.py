@@ -16,7 +16,7 @@ Decisions rest on the monotonic clock alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -30,26 +30,32 @@ LIVE, BACKLOG = 12, 28  # together the 40 messages that may be on their way
 # What of the backlog the broker has not acknowledged lies in the modem's queue, before a live hit: half a second at
 # 1 Mbit/s.
 BACKLOG_BYTES = 64 * 1024
-PARK_AFTER, PARKED_S = 3, (600.0, 86400.0)
+PARK_AFTER, PARK_AFTER_S, PARKED_S = 3, 20.0, (600.0, 86400.0)
 # A hit that the broker threw away or refused is tried again so much later; one alone, until it is taken.
 NO_SUBSCRIBER_S, REFUSED_S = (5.0, 30.0), (60.0, 600.0)
 
 
 @dataclass(slots=True)
 class Flight:
-    """A hit in the window. ``sent_s``: when it last went out, None when it has to; ``ticket`` while no PUBACK came."""
+    """A hit in the window.
+
+    ``sent_s``: when it last went out, None when it has to; ``ticket`` while no PUBACK came; ``passed``: one that went out
+    with it or later has its receipt already.
+    """
 
     row: Row
     loaded_s: float
     sent_s: float | None = None
+    first_s: float = 0.0
     tries: int = 0
     ticket: int | None = None
+    passed: bool = False
     done: bool = False
 
     def overdue(self, now_s: float) -> bool:
         """Whether it is to be sent: for the first time, or because its receipt has stayed away long enough."""
-        patience = min(RESEND_S * 2 ** max(self.tries - 1, 0), LONGEST_RESEND_S)
-        return self.sent_s is None or now_s - self.sent_s >= patience
+        patience_s = _pause_s((RESEND_S, LONGEST_RESEND_S), max(self.tries - 1, 0))
+        return self.sent_s is None or now_s - self.sent_s >= patience_s
 
     def age_s(self, now_s: float) -> float | None:
         """For how long it has waited on the unit; None when that was since before a reboot."""
@@ -105,6 +111,7 @@ class Delivery:
         if not self._receipts:
             flying += len(self._done)
             self._done.clear()  # the broker may be gone with what it took: it gets these again
+        self._try_again(())
         self._silent_since, self._probes = None, 0
         self.held, self._holds, self._held_until, self.look = None, 0, 0.0, True
         return flying
@@ -119,7 +126,7 @@ class Delivery:
         if self.look or any(parked.again_s <= now_s for parked in self._parked.values()):
             self._load(now_s)
         if self._is_silent(now_s):
-            patience = min(RESEND_S * 2**self._probes, LONGEST_RESEND_S)
+            patience = _pause_s((RESEND_S, LONGEST_RESEND_S), self._probes)
             yield from (flight for flight in self._open(self._live) if flight.tries == 0)
             yield from self._probe(now_s, self._probed_s + patience)
             return
@@ -135,6 +142,7 @@ class Delivery:
     def sent(self, flight: Flight, ticket: int) -> None:
         """The link took it; ``ticket`` will be answered."""
         now_s = self._clock_s()
+        flight.first_s = flight.first_s if flight.tries else now_s
         flight.sent_s, flight.ticket = now_s, ticket
         flight.tries += 1
         if self.held is not None:
@@ -160,8 +168,8 @@ class Delivery:
                 self._deliver(flight)
         elif outcome is not self.held or ticket == self._probe_ticket:
             self._holds = self._holds + 1 if outcome is self.held else 0
-            shortest, longest = NO_SUBSCRIBER_S if outcome is Outcome.NO_SUBSCRIBER else REFUSED_S
-            self.held, self._held_until = outcome, self._clock_s() + min(shortest * 2**self._holds, longest)
+            pauses = NO_SUBSCRIBER_S if outcome is Outcome.NO_SUBSCRIBER else REFUSED_S
+            self.held, self._held_until = outcome, self._clock_s() + _pause_s(pauses, self._holds)
             for one in self._flights():  # those behind it share its fate, or are sent once too often
                 one.sent_s, one.tries = None, 0
         self.look = True
@@ -173,8 +181,10 @@ class Delivery:
         apart = {parked.digest: rowid for rowid, parked in self._parked.items()}
         known = [digest for digest in digests if digest in flying or digest in apart]
         if known and self._silent_since is not None:
-            for flight in flying.values():
-                flight.tries = 0  # it was the centre that was away
+            self._try_again(flying.values())  # it was the centre that was away
+        latest_s = max((flying[digest].sent_s or 0.0 for digest in known if digest in flying), default=None)
+        for flight in flying.values():
+            flight.passed |= latest_s is not None and flight.sent_s is not None and flight.sent_s <= latest_s
         for digest in known:
             if digest in flying:
                 self._deliver(flying[digest])
@@ -215,18 +225,29 @@ class Delivery:
                 parked.pause_s = min(parked.pause_s * 2, PARKED_S[1])
                 parked.again_s = now_s + parked.pause_s
                 self._take(self._backlog, self._outbox.waiting(rowid - 1, 1), now_s)
-        young = self._outbox.recent(self._live_after, LATE_S, LIVE - len(self._live))
+        young = self._young(LIVE - len(self._live))
         for row in young:
             self._live_after = row.rowid
         self._take(self._live, [row for row in young if row.rowid not in self._parked], now_s)
         while (room := BACKLOG - len(self._backlog)) > 0:
+            first = self._outbox.waiting(self._backlog_after, 1)  # what is young is not read again and again
+            if not first or _is_young(first[0]):
+                return
             rows = self._outbox.waiting(self._backlog_after, room)
-            old = list(takewhile(lambda row: row.age_s is None or row.age_s >= LATE_S, rows))
+            old = list(takewhile(lambda row: not _is_young(row), rows))
             for row in old:
                 self._backlog_after = row.rowid
             self._take(self._backlog, [row for row in old if row.rowid not in self._parked], now_s)
             if len(old) < room:
                 return
+
+    def _young(self, room: int) -> list[Row]:
+        if room <= 0:
+            return []
+        rows = self._outbox.waiting(self._live_after, room)
+        if rows and not _is_young(rows[0]):  # what grew old before its turn is the backlog's
+            rows = self._outbox.recent(self._live_after, LATE_S, room)
+        return rows
 
     def _take(self, lane: dict[int, Flight], rows: Sequence[Row], now_s: float) -> None:
         for row in rows:
@@ -241,11 +262,17 @@ class Delivery:
         return self._silent_since is not None
 
     def _park_the_stuck(self, now_s: float) -> None:
-        if not self._receipts or self._silent_since is not None:
-            return
-        for flight in [one for one in self._flights() if not one.done and one.tries >= PARK_AFTER]:
-            if flight.overdue(now_s) and flight.sent_s is not None and self._receipt_s > flight.sent_s:
+        for flight in [one for one in self._flights() if one.passed and not one.done and one.tries >= PARK_AFTER]:
+            if self._receipts and now_s - flight.first_s >= PARK_AFTER_S:
                 self.park(flight)
+
+    def _try_again(self, flights: Iterable[Flight]) -> None:
+        now_s = self._clock_s()
+        for flight in flights:
+            flight.tries = 0
+        for parked in self._parked.values():
+            if parked.pause_s == PARKED_S[0]:
+                parked.again_s = min(parked.again_s, now_s)
 
     def _probe(self, now_s: float, at_s: float) -> Iterator[Flight]:
         oldest = next((one for lane in (self._live, self._backlog) for one in self._open(lane)), None)
@@ -269,3 +296,12 @@ class Delivery:
     def _flights(self) -> Iterator[Flight]:
         yield from self._live.values()
         yield from self._backlog.values()
+
+
+def _is_young(row: Row) -> bool:
+    return row.age_s is not None and row.age_s < LATE_S
+
+
+def _pause_s(shortest_and_longest: tuple[float, float], times: int) -> float:
+    shortest, longest = shortest_and_longest
+    return min(shortest * 2.0 ** min(times, 20), longest)
