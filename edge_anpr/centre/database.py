@@ -22,6 +22,8 @@ BUSY_S = 10.0
 TRIES = 5
 _PAUSE_S = 0.02
 
+Insert = Callable[[Table], sqlite.Insert] | Callable[[Table], postgresql.Insert]
+
 _T = TypeVar("_T")
 
 
@@ -39,6 +41,8 @@ class Database:
     def __init__(self, url: str, *, make: bool) -> None:
         self.url = _understood(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        # An INSERT that knows ON CONFLICT, which both databases spell alike and SQLAlchemy does not.
+        self.insert: Insert = sqlite.insert if self.is_sqlite else postgresql.insert
         self._name = f"database {self.url.render_as_string(hide_password=True)}"
         if self.is_sqlite:
             self._find_file(make=make)
@@ -60,10 +64,6 @@ class Database:
                 # From None: the driver's own words may quote what it was to write, or the password.
                 raise Unusable(f"{self._name}: {reason(error)}") from None
             raise
-
-    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
-        """An INSERT that knows ON CONFLICT, which both databases spell alike and SQLAlchemy does not."""
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
     def write(self, work: Callable[[Connection], _T]) -> _T:
         """One transaction, on disk when this returns. ``work`` may be called again when another centre was in the way.
