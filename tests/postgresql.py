@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, from Debian's programs: a new cluster in a temporary folder, on a socket there."""
+"""A PostgreSQL server of the tests' own, from Debian's programs: a new cluster in a temporary folder, on a socket."""
 
 from __future__ import annotations
 
@@ -41,16 +41,15 @@ class Server:
         self.socket = self._folder / ".s.PGSQL.5432"
         self._log = (self._folder / "log").open("ab")
         self._run("initdb", "-D", self._data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        self._running = self.start()
+        self.start()
         atexit.register(self.stop)
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> None:
         command = [str(self._bin / "postgres"), "-D", str(self._data), "-k", str(self._folder)]
         for setting in ("listen_addresses=", "fsync=off", "shared_buffers=16MB", "deadlock_timeout=100ms"):
             command += ["-c", setting]
-        running = subprocess.Popen(command, stdout=self._log, stderr=self._log, cwd=self._folder, **self._as)
-        until(lambda: self._answers(running))
-        return running
+        self._running = subprocess.Popen(command, stdout=self._log, stderr=self._log, cwd=self._folder, **self._as)
+        until(self._answers)
 
     def execute(self, statement: str, database: str = "postgres") -> Any:
         with pg8000.native.Connection(USER, unix_sock=str(self.socket), database=database) as connection:
@@ -62,14 +61,18 @@ class Server:
         self.execute(f"CREATE DATABASE {name}")
         return f"postgresql+pg8000://{USER}@/{name}?unix_sock={self.socket}"
 
-    def stop(self) -> None:
+    def end(self) -> None:
         self._running.send_signal(signal.SIGINT)  # a fast shutdown: it waits for nobody
         self._running.wait(20)
+
+    def stop(self) -> None:
+        atexit.unregister(self.stop)
+        self.end()
         self._log.close()
         shutil.rmtree(self._folder)
 
-    def _answers(self, running: subprocess.Popen[bytes]) -> bool:
-        assert running.poll() is None, (self._folder / "log").read_text("utf-8")
+    def _answers(self) -> bool:
+        assert self._running.poll() is None, (self._folder / "log").read_text("utf-8")
         try:
             self.execute("SELECT 1")
         except (pg8000.native.InterfaceError, pg8000.native.DatabaseError):

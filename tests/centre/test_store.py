@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -41,8 +42,8 @@ def test_a_hit_is_kept_with_all_that_it_says(store: Store) -> None:
     payload = json.loads(hit.pop("payload"))
     assert payload == body() | {"evidence": {"sha256": body()["evidence"]["sha256"]}}
     assert hit == {
-        "unit": UNIT, "hit_id": hit_id(1), "camera": "cam-1", "captured_at": START.replace(hour=11, minute=59, second=58,
-        microsecond=500_000), "received_at": START, "phase": "final", "boot_id": records.BOOT, "seq": 1,
+        "unit": UNIT, "hit_id": hit_id(1), "camera": "cam-1", "captured_at": START - timedelta(milliseconds=1500),
+        "received_at": START, "phase": "final", "boot_id": records.BOOT, "seq": 1,
         "read": "12ABC3", "listed": "12ABC3", "class": "exact", "probability": 0.97, "list_id": "stolen",
         "list_version": 3, "entry": 7, "reason": "stolen", "basis": "2026-17", "country": "NL", "late": True,
         "age_s": 0, "clock_sync": True, "clock_error_ms": 3,
@@ -265,9 +266,11 @@ def test_the_last_will_is_no_sign_of_life(store: Store) -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        Said(UNIT, "alarm", {"active": 3}), Said(UNIT, "alarm", {"active": [1, {"code": 2}, {"code": "a\0", "since": "x"}]}),
+        Said(UNIT, "alarm", {"active": 3}),
+        Said(UNIT, "alarm", {"active": [1, {"code": 2}, {"code": "a\0", "since": "x"}]}),
         Said(UNIT, "birth", {"list": {"list_id": "\0", "version": 2**80}}), Said(UNIT, "health", {"interval_s": "x"}),
-        Said(UNIT, "health", {"interval_s": 10**400}), Said(UNIT, "unheard-of", {}), Said(UNIT, "stats", {"x": "y" * 10**5}),
+        Said(UNIT, "health", {"interval_s": 10**400}), Said(UNIT, "unheard-of", {}),
+        Said(UNIT, "stats", {"x": "y" * 10**5}),
         Said(UNIT, "status", {"status": {"\ud800": []}}),
     ],
 )  # fmt: skip
