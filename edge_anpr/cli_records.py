@@ -6,6 +6,7 @@ import getpass
 import json
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any, TypeVar
@@ -45,8 +46,6 @@ def watch(url: str, once: bool) -> None:
     from edge_anpr.centre.records import Records
     from edge_anpr.tools import watch as view
 
-    records = Records(url)
-
     def look() -> view.View:
         now = datetime.now(UTC)
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -55,7 +54,8 @@ def watch(url: str, once: bool) -> None:
             now, records.units(), records.newest(view.NEWEST), hits_today, kept_aside, records.last_judged()
         )
 
-    _asking(lambda: view.watch(look, once=once))
+    with closing(Records(url)) as records:
+        _asking(lambda: view.watch(look, once=once))
 
 
 @click.command()
@@ -84,16 +84,14 @@ def feedback(url: str, hit_id: str, verdict: str, note: str, by: str | None) -> 
         )
 
     def say() -> str:
-        records = Records(url)
-        found = records.beginning_with(hit_id.lower())
-        records.close()
+        with closing(Records(url)) as records:
+            found = records.beginning_with(hit_id.lower())
         if not found:
             raise Unusable(f"no hit begins with {hit_id}; it may have been deleted when its time was up")
         if len(found) > 1:
             raise Unusable(f"more than one hit begins with {hit_id}; type more of it")
-        store = Store(url)
-        store.feedback(found[0].unit, found[0].hit_id, verdict, note, by or getpass.getuser())
-        store.close()
+        with closing(Store(url)) as store:
+            store.feedback(found[0].unit, found[0].hit_id, verdict, note, by or getpass.getuser())
         return f"{found[0].hit_id[:8]} of {found[0].unit}: {verdict}"
 
     click.echo(_asking(say))
@@ -122,9 +120,9 @@ def report(url: str, dimension: str, since: datetime | None, until: datetime | N
     from edge_anpr.centre.tally import interval, tallied
     from edge_anpr.tools.terminal import table
 
-    records = Records(url)
-    (total, groups), deleted = _asking(lambda: (tallied(records.counted(_utc(since), _utc(until))), records.deleted()))
-    records.close()
+    with closing(Records(url)) as records:
+        total, groups = _asking(lambda: tallied(records.counted(_utc(since), _utc(until))))
+        deleted = _asking(records.deleted)
     if as_json:
         told: dict[str, Any] = {
             "schema": "anpr.report/1",
