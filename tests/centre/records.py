@@ -98,6 +98,12 @@ def _postgresql() -> str:
     return url
 
 
+def _emptied(url: str) -> str:
+    name = url.split("@/")[1].split("?", maxsplit=1)[0]
+    postgresql.server().execute(f"TRUNCATE {', '.join(tables.metadata.tables)} RESTART IDENTITY", name)
+    return url
+
+
 @cache
 def _sqlite() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
@@ -131,10 +137,7 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         path = tmp_path / "records.db"
         path.write_bytes(_sqlite())
         return f"sqlite:///{path}"
-    store = Store(_postgresql())
-    empty(store)
-    store.close()
-    return _postgresql()
+    return _emptied(_postgresql())
 
 
 @pytest.fixture

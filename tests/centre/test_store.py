@@ -137,7 +137,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return made
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_order_and_repetition_gives_the_same_records(
     store: Store, expected: dict[str, Any], data: st.DataObject
@@ -179,21 +179,22 @@ def test_two_centres_that_take_the_same_at_once_end_with_one_of_each(db: str) ->
     looking.close()
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"seq": 2**70}, {"captured_at": "yesterday"}, {"captured_at": "2026-05-01T12:00:00"},
-        {"captured_at": "0001-01-01T00:00:00+14:00"}, {"match": {}}, {"evidence": {"jpeg": "?", "sha256": "0"}},
-        {"evidence": {"jpeg": "AAAA", "sha256": "0" * 64}}, {"phase": "second"}, {"clock": None},
-    ],
+UNFIT: tuple[dict[str, Any], ...] = (
+    {"seq": 2**70}, {"captured_at": "yesterday"}, {"captured_at": "2026-05-01T12:00:00"},
+    {"captured_at": "0001-01-01T00:00:00+14:00"}, {"match": {}}, {"evidence": {"jpeg": "?", "sha256": "0"}},
+    {"evidence": {"jpeg": "AAAA", "sha256": "0" * 64}}, {"phase": "second"}, {"clock": None},
 )  # fmt: skip
-def test_one_that_no_record_can_be_made_of_is_kept_aside_and_stops_no_other(
-    store: Store, changes: dict[str, Any]
-) -> None:
-    assert store.take([message(1), message(2, **changes), message(3)]) == [Taken.STORED, Taken.UNFIT, Taken.STORED]
-    assert [row["hit_id"] for row in rows(store, tables.hit)] == [hit_id(1), hit_id(3)]
-    (aside,) = rows(store, tables.poison)
-    assert aside["payload"] == message(2, **changes).raw
+
+
+def test_one_that_no_record_can_be_made_of_is_kept_aside_and_stops_no_other(store: Store) -> None:
+    for number, changes in enumerate(UNFIT):
+        unfit = message(2, **changes)
+        batch = [message(10 + number, seq=2 * number + 1), unfit, message(30 + number, seq=2 * number + 2)]
+        assert store.take(batch) == [Taken.STORED, Taken.UNFIT, Taken.STORED], changes
+        assert rows(store, tables.poison)[-1]["payload"] == unfit.raw
+    assert hit_id(2) not in {row["hit_id"] for row in rows(store, tables.hit)}
+    assert len(rows(store, tables.poison)) == len(UNFIT)
+    assert store.gaps() == {UNIT: 0}
 
 
 def test_characters_that_a_database_cannot_hold_are_replaced(store: Store) -> None:
@@ -263,19 +264,19 @@ def test_the_last_will_is_no_sign_of_life(store: Store) -> None:
     assert rows(store, tables.unit)[0]["last_seen"] is None
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        Said(UNIT, "alarm", {"active": 3}),
-        Said(UNIT, "alarm", {"active": [1, {"code": 2}, {"code": "a\0", "since": "x"}]}),
-        Said(UNIT, "birth", {"list": {"list_id": "\0", "version": 2**80}}), Said(UNIT, "health", {"interval_s": "x"}),
-        Said(UNIT, "health", {"interval_s": 10**400}), Said(UNIT, "unheard-of", {}),
-        Said(UNIT, "stats", {"x": "y" * 10**5}),
-        Said(UNIT, "status", {"status": {"\ud800": []}}),
-    ],
+STRANGE = (
+    Said(UNIT, "alarm", {"active": 3}),
+    Said(UNIT, "alarm", {"active": [1, {"code": 2}, {"code": "a\0", "since": "x"}]}),
+    Said(UNIT, "birth", {"list": {"list_id": "\0", "version": 2**80}}), Said(UNIT, "health", {"interval_s": "x"}),
+    Said(UNIT, "health", {"interval_s": 10**400}), Said(UNIT, "unheard-of", {}),
+    Said(UNIT, "stats", {"x": "y" * 10**5}), Said(UNIT, "status", {"status": {"\ud800": []}}),
 )  # fmt: skip
-def test_nothing_that_a_unit_says_can_stop_the_store(store: Store, said: Said) -> None:
-    store.states([said])
+
+
+def test_nothing_that_a_unit_says_can_stop_the_store(store: Store) -> None:
+    for said in STRANGE:
+        store.states([said])
+    store.states(STRANGE)
     assert len(rows(store, tables.unit)) == 1
 
 

@@ -46,7 +46,7 @@ def test_the_newest_revision_is_the_one_that_is_asked_for() -> None:
 
 
 def test_centres_that_open_the_same_new_database_at_once_all_find_its_tables(new_db: NewDb) -> None:
-    for _ in range(3):
+    for _ in range(2):
         url, together = new_db(), threading.Barrier(4)
 
         def opened(number: int, url: str = url, together: threading.Barrier = together) -> int:
