@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from edge_anpr import cli_records
 from edge_anpr.errors import Unusable
 
 _PATH = click.Path(path_type=Path)
@@ -28,6 +29,9 @@ def centre() -> None:
                   edge-anpr centre serve --broker HOST:PORT --key keys/hits.key --receipt-key keys/receipt.key --db URL
     In a hurry:   edge-anpr centre revoke --broker HOST:PORT --list-id ID --up-to-version N --key keys/ticket.key ...
     """  # noqa: D301 - click wants a real backspace before lines that it is to keep
+
+
+cli_records.register(centre)
 
 
 def _broker_options(command: Callable[..., None]) -> Callable[..., None]:

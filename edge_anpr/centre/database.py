@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import time
@@ -22,7 +23,11 @@ BUSY_S = 10.0
 TRIES = 5
 _PAUSE_S = 0.02
 
+Insert = Callable[[Table], sqlite.Insert] | Callable[[Table], postgresql.Insert]
+
 _T = TypeVar("_T")
+
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # it logs with tracebacks what StoreDown says in a line
 
 
 class StoreDown(Exception):
@@ -39,6 +44,8 @@ class Database:
     def __init__(self, url: str, *, make: bool) -> None:
         self.url = _understood(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        # An INSERT that knows ON CONFLICT, which both databases spell alike and SQLAlchemy does not.
+        self.insert: Insert = sqlite.insert if self.is_sqlite else postgresql.insert
         self._name = f"database {self.url.render_as_string(hide_password=True)}"
         if self.is_sqlite:
             self._find_file(make=make)
@@ -61,24 +68,23 @@ class Database:
                 raise Unusable(f"{self._name}: {reason(error)}") from None
             raise
 
-    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
-        """An INSERT that knows ON CONFLICT, which both databases spell alike and SQLAlchemy does not."""
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
-
     def write(self, work: Callable[[Connection], _T]) -> _T:
         """One transaction, on disk when this returns. ``work`` may be called again when another centre was in the way.
 
         Raises StoreDown.
         """
+        lost = False
         for turn in range(TRIES):
             try:
                 with self._writer.begin() as connection:
                     return work(connection)
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, OSError) as error:
                 if turn + 1 < TRIES and _another_was_in_the_way(error):
                     time.sleep(_PAUSE_S * (turn + 1))
-                    continue
-                raise StoreDown(f"{self._name}: {reason(error)}") from None
+                elif not lost and self._has_lost_the_server(error):
+                    lost = True  # the server may be back; what was taken before its answer was lost is a repeat now
+                else:
+                    raise StoreDown(f"{self._name}: {reason(error)}") from None
         raise AssertionError("unreachable")
 
     @contextmanager
@@ -87,7 +93,8 @@ class Database:
         try:
             with self.engine.connect() as connection, connection.begin():
                 yield connection
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:
+            self._has_lost_the_server(error)
             raise StoreDown(f"{self._name}: {reason(error)}") from None
 
     def shrink_log(self) -> None:
@@ -105,6 +112,14 @@ class Database:
     def close(self) -> None:
         """Let go of all connections."""
         self.engine.dispose()
+
+    def _has_lost_the_server(self, error: BaseException) -> bool:
+        # pg8000 lets the socket's own errors through, and then SQLAlchemy does not know that the connection is dead.
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        lost = isinstance(error, InterfaceError) or isinstance(cause, OSError) or _sqlstate(cause) in _ENDED
+        if lost:
+            self.engine.dispose()
+        return lost and not self.is_sqlite
 
     def _find_file(self, *, make: bool) -> None:
         assert self.url.database is not None
@@ -198,9 +213,14 @@ _POSTGRESQL = {
     "53100": "the server's disk is full; free some space",
     "53300": "the server has no connection left; raise max_connections",
     "55P03": "somebody holds a table locked; end that",
+    "57P01": "the server ended the connection; it is stopping",
+    "57P02": "the server ended the connection; it crashed",
     "57P03": "the server is starting or stopping",
     "25006": "the server is read-only; is it a standby?",
 }
+
+
+_ENDED = ("57P01", "57P02", "57P03")
 
 
 def reason(error: BaseException) -> str:
@@ -218,7 +238,7 @@ def reason(error: BaseException) -> str:
     return f"fails with {type(cause).__name__}"
 
 
-def _another_was_in_the_way(error: SQLAlchemyError) -> bool:
+def _another_was_in_the_way(error: BaseException) -> bool:
     cause = error.orig if isinstance(error, DBAPIError) else None
     return _sqlstate(cause) in ("40001", "40P01")  # a deadlock's victim, or a change that another made at once
 

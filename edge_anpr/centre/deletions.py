@@ -36,7 +36,7 @@ def delete_and_record(
     now: datetime,
 ) -> int:
     """Delete the rows for which ``which`` holds; their number."""
-    gone = connection.execute(table.delete().where(which).returning(table.c.unit, table.c.received_at)).tuples().all()
+    gone = connection.execute(table.delete().where(which).returning(table.c.unit, table.c.received_at)).all()
     days: dict[str, list[str]] = {}
     for unit, received_at in gone:
         days.setdefault(unit, []).append(f"{received_at:%Y-%m-%d}")

@@ -1,7 +1,7 @@
 """Deletes hits, pictures and poison when their time is up, by the centre's clock: the unit's may be wrong.
 
-What stays of a hit is that a message was taken: unit, random ids, digest, time. That is needed as long as a unit may send
-it again (28 days in its outbox, unless told otherwise), or a deleted hit would come back.
+What stays of a hit is that a message was taken: unit, random ids, digest, time. That is needed as long as a unit may
+send it again (28 days in its outbox, unless told otherwise), or a deleted hit would come back.
 """
 
 from __future__ import annotations

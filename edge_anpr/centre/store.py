@@ -97,7 +97,7 @@ class Store:
         def work(connection: Connection) -> None:
             beat = self.database.insert(tables.beat).values(centre=centre, at=now)
             connection.execute(beat.on_conflict_do_update(index_elements=["centre"], set_={"at": now}))
-            before = dict(connection.execute(select(tables.unit.c.name, tables.unit.c.missing)).tuples().all())
+            before = dict(connection.execute(select(tables.unit.c.name, tables.unit.c.missing)).all())
             for name in sorted(missing):
                 if name in before and before[name] != missing[name]:
                     changed = tables.unit.update().where(tables.unit.c.name == name)
@@ -109,14 +109,14 @@ class Store:
     def roster(self) -> dict[str, float | None]:
         """All units ever heard of, with the interval of their health in seconds, if they said it. Raises StoreDown."""
         with self.database.read() as connection:
-            rows = connection.execute(select(tables.unit.c.name, tables.unit.c.interval_s)).tuples().all()
+            rows = connection.execute(select(tables.unit.c.name, tables.unit.c.interval_s)).all()
         return dict(rows)
 
     def gaps(self) -> dict[str, int]:
         """Messages of each unit that have a number below one that came, and did not come (yet). Raises StoreDown."""
         gap = func.sum(tables.boot.c.max_seq - tables.boot.c.reports)
         with self.database.read() as connection:
-            rows = connection.execute(select(tables.boot.c.unit, gap).group_by(tables.boot.c.unit)).tuples().all()
+            rows = connection.execute(select(tables.boot.c.unit, gap).group_by(tables.boot.c.unit)).all()
         return {unit: max(int(missing), 0) for unit, missing in rows}
 
     def feedback(self, unit: str, hit_id: str, verdict: str, note: str, by: str) -> None:
