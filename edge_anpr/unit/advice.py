@@ -42,19 +42,21 @@ def mend(alarm: str, words: str) -> Trouble:
 def unreachable(error: Exception) -> Trouble:
     """What kept us from a connection."""
     match error:
-        case socket.gaierror():
-            return Trouble("its name cannot be resolved; check mqtt.host and the unit's DNS")
         case ssl.SSLCertVerificationError():
             return _unverified(error)
         case ssl.SSLError():
             return _tls(error)
+        case socket.gaierror():
+            words = "its name cannot be resolved; check mqtt.host and the unit's DNS"
         case ConnectionRefusedError():
-            return Trouble("nothing listens there; check mqtt.host and mqtt.port, and that the broker runs")
+            words = "nothing listens there; check mqtt.host and mqtt.port, and that the broker runs"
+        case ConnectionResetError():
+            words = "it hung up at once; check mqtt.tls, and that mqtt.port is the broker's TLS port"
         case TimeoutError():
-            return Trouble("it does not answer; check the network and its firewall, mqtt.host and mqtt.port")
+            words = "it does not answer; check the network and its firewall, mqtt.host and mqtt.port"
         case _:
-            words = getattr(error, "strerror", None) or error
-            return Trouble(f"{words}; check the network, mqtt.host and mqtt.port")
+            words = f"{getattr(error, 'strerror', None) or error}; check the network, mqtt.host and mqtt.port"
+    return Trouble(words)
 
 
 # OpenSSL's X509_V_ERR_*

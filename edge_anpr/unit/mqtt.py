@@ -333,7 +333,7 @@ class _Wire:
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_publish, client.on_message = self._on_publish, self._on_message
         client.on_subscribe, client.on_log = self._on_subscribe, self._on_log
-        client.on_socket_open = self._on_socket_open
+        client.on_socket_open, client.on_socket_close = self._on_socket_open, self._on_socket_close
         if broker.username is not None:
             client.username_pw_set(broker.username, broker.password)
         if will is not None:
@@ -398,6 +398,15 @@ class _Wire:
         if self._abandoned:  # to say CONNECT now would throw out the client that came after this one
             opened.close()
             raise ConnectionAbortedError
+
+    def _on_socket_close(self, _client: paho.Client, _user: object, closing: paho.SocketLike) -> None:
+        # A broker that refuses our certificate has said so and gone by the time that we write CONNECT; paho sees the
+        # write fail, and does not read.
+        if not self._welcome and self._contexts is not None and "SSL:" not in (self._error or ""):
+            try:
+                closing.recv(1)
+            except (OSError, ValueError) as error:
+                self._error = str(error)
 
     def _tell(self, event: Connected | Answered | Received | _Ended) -> None:
         self.events.append(event)

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from edge_anpr.errors import Unusable
 from edge_anpr.unit import mqtt
-from edge_anpr.unit.mqtt import WINDOW, Answered, Broker, Connected, Down, Event, Link, Message, Outcome, Received
+from edge_anpr.unit.mqtt import WINDOW, Broker, Down, Link, Message, Outcome, Received
 from tests.conftest import Broker as RealBroker
 from tests.conftest import ScriptedBroker, Subscriber, free_port, until
+from tests.unit.linking import Watched
 
 HIT = Message("anpr/hit/cam-1", b"payload")
 
@@ -19,39 +17,6 @@ HIT = Message("anpr/hit/cam-1", b"payload")
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt, "BACKOFF_S", (0.02, 0.1))
-
-
-class Watched:
-    """A link, and all that it has said."""
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-        self.events: list[Event] = []
-
-    def turn(self) -> None:
-        self.link.wait(0.02)
-        self.events += self.link.advance()
-
-    def until(self, condition: Callable[[], object], timeout_s: float = 15.0) -> None:
-        def turned() -> object:
-            self.turn()
-            return condition()
-
-        until(turned, timeout_s)
-
-    def last(self, kind: type[Event]) -> Event | None:
-        return next((event for event in reversed(self.events) if isinstance(event, kind)), None)
-
-    def connected(self) -> None:
-        self.until(lambda: self.last(Connected))
-
-    def answer(self, ticket: int | None) -> Answered:
-        assert ticket is not None
-        self.until(lambda: isinstance(self.last(Answered), Answered))
-        answer = self.last(Answered)
-        assert isinstance(answer, Answered)
-        assert answer.ticket == ticket
-        return answer
 
 
 @pytest.fixture
@@ -226,72 +191,6 @@ def test_the_backoff_grows_and_is_bounded(watch: Watch, monkeypatch: pytest.Monk
     assert 0.005 <= waits[0] <= 0.01
     assert all(0.04 <= wait <= 0.08 for wait in waits[3:])
     assert len(set(waits)) > 4  # jitter
-
-
-def test_broken_tls_files_are_told(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("no certificate", "utf-8")
-    for name in ("ca.pem", "missing.pem"):
-        with pytest.raises(Unusable, match=f"mqtt.tls cannot be used.*{name}"):
-            Link(Broker("127.0.0.1", 1, "unit", ca=tmp_path / name))
-
-
-def _openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tls")
-    for name in ("ca", "other"):
-        _openssl(
-            folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-            "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2", "-subj", f"/CN={name}",
-            "-addext", "keyUsage=critical,keyCertSign,cRLSign",
-        )  # fmt: skip
-    _openssl(
-        folder, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "server.key",
-        "-out", "server.csr", "-subj", "/CN=localhost",
-    )  # fmt: skip
-    # Python 3.13 asks a chain for all that RFC 5280 does.
-    extensions = "subjectAltName=IP:127.0.0.1\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
-    (folder / "san").write_text(extensions, "utf-8")
-    _openssl(
-        folder, "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-        "-out", "server.pem", "-days", "2", "-extfile", "san",
-    )  # fmt: skip
-    return folder
-
-
-# paho does not close the socket of a handshake that failed; Python does, and says so.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_tls_and_password(mosquitto: RealBroker, certificates: Path, tmp_path: Path) -> None:
-    mosquitto.kill()
-    passwords = tmp_path / "passwords"
-    passwords.write_text("", "utf-8")
-    subprocess.run(["mosquitto_passwd", "-b", str(passwords), "pole", "secret"], check=True, capture_output=True)
-    passwords.chmod(0o644)
-    for key in certificates.glob("*"):
-        key.chmod(0o644)
-    settings = Path(mosquitto.command[-1])
-    settings.write_text(
-        f"user root\nlistener {mosquitto.port} 127.0.0.1\npassword_file {passwords}\ncafile {certificates}/ca.pem\n"
-        f"certfile {certificates}/server.pem\nkeyfile {certificates}/server.key\n",
-        "utf-8",
-    )
-    mosquitto.start()
-
-    def result(password: str, ca: str | None) -> str:
-        broker = Broker("127.0.0.1", mosquitto.port, "unit", 10, "pole", password, ca=certificates / ca if ca else None)
-        assert password not in repr(broker)
-        unit = Watched(Link(broker))
-        unit.until(lambda: unit.events)
-        unit.link.close()
-        return str(unit.events[0])
-
-    assert result("secret", "ca.pem") == "Connected()"
-    assert "mqtt.password_file" in result("wrong", "ca.pem")
-    assert "certificate is not accepted" in result("secret", "other.pem")
-    assert "set mqtt.tls" in result("secret", None)
 
 
 def test_user_properties_and_what_the_broker_had_kept_are_told(mosquitto: RealBroker, watch: Watch) -> None:
