@@ -14,6 +14,7 @@ from edge_anpr.unit.backoff import Pace
 ALARMS = (
     "not-authorised",  # the broker knows us, and does not let us in
     "name-taken",  # another client connects with our name
+    "unsteady",  # connections end again and again
     "broker-moved",
     "broker-tls",  # it speaks no TLS 1.3
     "broker-unknown",  # its certificate: unknown CA, or another name
@@ -21,6 +22,8 @@ ALARMS = (
     "clock",  # the same, while our clock is doubtful
     "certificate-refused",  # our certificate, by the broker
 )
+LASTING = ("name-taken", "unsteady")
+"""Alarms that to be connected does not refute."""
 CLOCK_ALARMS = ("broker-expired", "clock")
 """Alarms that end when the clock is set right."""
 
@@ -119,6 +122,12 @@ def hung_up(said: str | None, tls: bool) -> Trouble:
     if tls:
         return Trouble("it hung up without an answer; its log may say why")
     return Trouble("it hung up without an answer; if it wants TLS on this port, set mqtt.tls")
+
+
+def unsteady(trouble: Trouble) -> Trouble:
+    """The same happens again and again. A broker that throws us out for another of our name may not say so."""
+    why = "a bad network, or another client that connects with our name: give every unit its own unit.id"
+    return Trouble(f"{trouble.words}, again and again ({why})", "unsteady", trouble.pace)
 
 
 _RULES = "check mqtt.username, mqtt.password_file, mqtt.tls, and its rules"

@@ -66,4 +66,5 @@ class Backoff:
         if not self.may_hurry:
             return None
         self.may_hurry = False
-        return min(self._longest_s, random.uniform(*HURRY_S))
+        self._last_s = min(self._longest_s, random.uniform(*HURRY_S))
+        return self._last_s

@@ -35,6 +35,7 @@ WINDOW = 40
 MAX_PACKET_BYTES = 20 * 1024 * 1024 + 1024
 CONNECT_S = 15.0
 BACKOFF_S = (0.5, 30.0)
+UNSTEADY = (5, 600.0)  # so many connections that end within so many seconds: somebody has to know
 SETTLE_S = 2.0  # so long a renewal waits for what is in flight
 CLOCK_STEP_S = 30.0
 SILENT_KEEPALIVES = 3
@@ -145,7 +146,7 @@ class Link:
         self._next_try, self._backoff = 0.0, Backoff(*BACKOFF_S)
         self._renew_at: float | None = None
         self._alarm: tuple[str, str] | None = None
-        self._clock_s = 0.0
+        self._clock_s, self._ends = 0.0, deque[float](maxlen=UNSTEADY[0])
         self._connected_at: float | None = None
         self._in_flight: dict[int, float] = {}
 
@@ -158,11 +159,11 @@ class Link:
     def alarm(self) -> tuple[str, str] | None:
         """Code (of ``advice.ALARMS``) and text of what keeps, or kept, us out; it ends when we are in again.
 
-        Except for a name that somebody else has as well: that ends when nobody has thrown us out for a while.
+        Except for those that need a connection to arise: they end when one has stood for ten minutes.
         """
         if self._alarm is not None and self.connected_s is not None:
-            fought = self._alarm[0] == "name-taken" and not self._backoff.is_steady(self.connected_s)
-            self._alarm = self._alarm if fought else None
+            lasting = self._alarm[0] in advice.LASTING and self.connected_s < UNSTEADY[1]
+            self._alarm = self._alarm if lasting else None
         return self._alarm
 
     @property
@@ -283,6 +284,10 @@ class Link:
 
     def _down(self, trouble: Trouble, now: float, *, renewed: bool = False) -> Down:
         was_connected = self._connected_at is not None
+        if was_connected and not renewed:
+            self._ends.append(now)
+            if trouble.alarm is None and len(self._ends) == UNSTEADY[0] and now - self._ends[0] < UNSTEADY[1]:
+                trouble = advice.unsteady(trouble)
         retry_s = 0.0 if renewed else self._backoff.after(trouble.pace, self.connected_s)
         self._next_try, self._clock_s = now + retry_s, _wall_less_monotonic()
         if trouble.alarm is not None:

@@ -211,7 +211,7 @@ def test_files_that_cannot_be_used_are_told(authority: Authority) -> None:
     unit, key = folder / "unit.pem", folder / "unit.key"
 
     def words(files: tls.Files) -> str:
-        with pytest.raises(Unusable, match="mqtt.tls cannot be used: ") as caught:
+        with pytest.raises(Unusable, match="cannot be used: ") as caught:
             tls.context(files)
         return str(caught.value)
 
