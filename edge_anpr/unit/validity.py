@@ -35,23 +35,18 @@ def read(path: Path) -> list[Certificate]:
 
 def parse(der: bytes) -> Certificate:
     """One certificate. Raises ValueError."""
-    fields = _parts(_parts(_only(der, _SEQUENCE))[0][1])
+    whole = _parts(der)
+    signed = _parts(whole[0][1]) if len(whole) == 1 and whole[0][0] == _SEQUENCE else []
+    fields = _parts(signed[0][1]) if signed else []
     if fields and fields[0][0] == _VERSION:
         fields = fields[1:]
     if len(fields) < 5:
-        raise ValueError("a certificate without a subject")
+        raise ValueError("no certificate, or one without a subject")
     _serial, _algorithm, _issuer, validity, subject = fields[:5]
     times = [_time(*part) for part in _parts(validity[1])]
     if len(times) != 2:
         raise ValueError("a validity of other than two times")
     return Certificate(_common_name(subject[1]), *times)
-
-
-def _only(data: bytes, tag: int) -> bytes:
-    parts = _parts(data)
-    if len(parts) != 1 or parts[0][0] != tag:
-        raise ValueError("not one DER value of the expected kind")
-    return parts[0][1]
 
 
 def _parts(data: bytes) -> list[tuple[int, bytes]]:

@@ -185,7 +185,7 @@ def test_a_port_without_tls_and_the_reverse(mosquitto: RealBroker, authority: Au
 def test_a_certificate_that_the_broker_refuses(
     mosquitto: RealBroker, authority: Authority, watch: Watch, issued: object, words: list[str]
 ) -> None:
-    more = MUTUAL
+    more: tuple[str, ...] = MUTUAL
     if isinstance(issued, dict):
         authority.issue("unit", **issued)
     elif issued == "revoked":
