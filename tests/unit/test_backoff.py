@@ -88,3 +88,7 @@ def test_it_begins_quickly_and_grows_until_it_has_been_connected() -> None:
     assert 0.25 <= waits[0] <= 0.5
     assert 15 <= waits[-1] <= 30
     assert waits[0] < waits[2] < waits[4]
+
+
+def test_a_thousand_units_that_are_refused_at_once_do_not_come_back_at_once() -> None:
+    assert busiest_second([unit.after(Pace.REFUSED, 3600.0) for unit in standing()]) < 80

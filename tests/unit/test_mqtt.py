@@ -407,3 +407,65 @@ def test_something_urgent_is_not_late_when_only_this_connection_broke(
     unit.events.clear()
     broker.drop()
     assert unit.down().retry_s <= 1
+
+
+def test_an_attempt_that_was_given_up_does_not_throw_out_the_next_one(
+    mosquitto: RealBroker, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name's resolution hangs for longer than we wait; when it ends, another client of our name is connected."""
+    monkeypatch.setattr(mqtt, "CONNECT_S", 0.2)
+    resolve, answered, calls = socket.getaddrinfo, threading.Event(), list[threading.Thread]()
+
+    def slow(*arguments: object, **options: object) -> object:
+        calls.append(threading.current_thread())
+        if len(calls) == 1:
+            answered.wait(10)
+        return resolve(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    unit = watch(mosquitto.port)
+    assert "no answer" in unit.down().reason
+    monkeypatch.setattr(mqtt, "CONNECT_S", 15.0)
+    unit.back()
+    answered.set()
+    calls[0].join(10)
+    assert not calls[0].is_alive()
+    assert mosquitto.said().count("New client connected") == 1
+    assert unit.answer(unit.link.publish(HIT)).outcome is Outcome.NO_SUBSCRIBER
+
+
+def test_a_renewal_waits_for_what_is_in_flight_but_not_for_ever(
+    scripted: Script, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "SETTLE_S", 0.3)
+    broker = scripted()
+    broker.puback = None
+    unit = watch(broker.port)
+    unit.connected()
+    assert unit.link.publish(Message("anpr/hit/cam-1", b"x")) is not None
+    began = time.monotonic()
+    unit.link.renew()
+    assert unit.link.room == 0
+    assert unit.link.publish(HIT) is None
+    down = unit.down()
+    assert time.monotonic() - began >= 0.3
+    assert (down.retry_s, down.alarm) == (0.0, None)
+    unit.back()
+    assert unit.link.room > 0
+
+
+def test_a_name_that_was_taken_is_told_for_a_while_after_it_is_ours_again(
+    scripted: Script, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alarm can be told only to whom we are connected; and so can its end."""
+    monkeypatch.setattr(backoff, "REFUSED_S", (0.05, 0.1))
+    monkeypatch.setattr(mqtt, "UNSTEADY", (5, 0.4))
+    broker = scripted()
+    unit = watch(broker.port)
+    unit.connected()
+    broker._open[0].sendall(b"\xe0\x01\x8e")
+    unit.down()
+    unit.back()
+    assert (unit.link.alarm or ("",))[0] == "name-taken"
+    unit.until(lambda: unit.link.alarm is None)
+    assert (unit.link.connected_s or 0) >= 0.4
