@@ -9,9 +9,7 @@ else.
 
 from __future__ import annotations
 
-import random
 import socket
-import ssl
 import threading
 import time
 from collections import deque
@@ -27,16 +25,19 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge_anpr.errors import Unusable
-from edge_anpr.unit.advice import refused, unreachable
+from edge_anpr.unit import advice
+from edge_anpr.unit.advice import Trouble
+from edge_anpr.unit.backoff import Backoff
+from edge_anpr.unit.tls import Contexts, Files
 
 WINDOW = 40
 # What a broker may send us, who have it in RAM several times: the largest sealed list, and a little.
 MAX_PACKET_BYTES = 20 * 1024 * 1024 + 1024
 CONNECT_S = 15.0
-BACKOFF_S = (0.5, 60.0)
-# A connection that ends sooner (thrown out by a second unit of its name, say) does not reset the backoff.
-STEADY_S = 10.0
+BACKOFF_S = (0.5, 30.0)
+UNSTEADY = (5, 600.0)  # so many connections that end within so many seconds: somebody has to know
+SETTLE_S = 2.0  # so long a renewal waits for what is in flight
+CLOCK_STEP_S = 30.0
 SILENT_KEEPALIVES = 3
 NO_MATCHING_SUBSCRIBERS = 0x10
 
@@ -54,6 +55,11 @@ class Broker:
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+
+    @property
+    def files(self) -> Files | None:
+        """The TLS files, None without TLS."""
+        return None if self.ca is None else Files(self.ca, self.certificate, self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +88,15 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Down:
-    """A connection, or an attempt at one, has ended; nothing is in flight now. ``reason`` says what to do."""
+    """A connection, or an attempt at one, has ended; nothing is in flight now. ``reason`` says what to do.
+
+    ``alarm`` is a code of ``advice.ALARMS`` when a person has to do something.
+    """
 
     reason: str
     was_connected: bool
     retry_s: float
+    alarm: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +138,15 @@ class Link:
         subscribe: Sequence[str] = (),
         unacknowledged: int | None = None,
     ) -> None:
-        if broker.ca is not None:
-            _tls(broker)
+        self._contexts = None if broker.files is None else Contexts(broker.files)
         self._broker, self._will, self._subscribe = broker, will, tuple(subscribe)
         self._unacknowledged = unacknowledged
         self._wake = threading.Event()
         self._wire: _Wire | None = None
-        self._next_try, self._failures = 0.0, 0
+        self._next_try, self._backoff = 0.0, Backoff(*BACKOFF_S)
+        self._renew_at: float | None = None
+        self._alarm: tuple[str, str] | None = None
+        self._clock_s, self._ends = 0.0, deque[float](maxlen=UNSTEADY[0])
         self._connected_at: float | None = None
         self._in_flight: dict[int, float] = {}
 
@@ -144,9 +156,20 @@ class Link:
         return None if self._connected_at is None else time.monotonic() - self._connected_at
 
     @property
+    def alarm(self) -> tuple[str, str] | None:
+        """Code (of ``advice.ALARMS``) and text of what keeps, or kept, us out; it ends when we are in again.
+
+        Except for those that need a connection to arise: they end when one has stood for ten minutes.
+        """
+        if self._alarm is not None and self.connected_s is not None:
+            lasting = self._alarm[0] in advice.LASTING and self.connected_s < UNSTEADY[1]
+            self._alarm = self._alarm if lasting else None
+        return self._alarm
+
+    @property
     def room(self) -> int:
         """How many messages may be published now."""
-        if self._wire is None or self._connected_at is None:
+        if self._wire is None or self._connected_at is None or self._renew_at is not None:
             return 0
         return max(0, min(WINDOW, self._wire.receive_maximum) - len(self._in_flight))
 
@@ -169,12 +192,33 @@ class Link:
             self._in_flight[ticket] = time.monotonic()
         return ticket
 
+    def hurry(self) -> None:
+        """Something urgent waits: after a break of a steady connection the first attempt comes within a second.
+
+        Call it as often as you like; the attempts after that take their time.
+        """
+        if self._wire is None and (soon_s := self._backoff.hurry()) is not None:
+            self._next_try = min(self._next_try, time.monotonic() + soon_s)
+
+    def renew(self) -> None:
+        """Connect anew at once, politely, with the TLS files as they are now.
+
+        What is in flight gets its answer first, for up to two seconds; nothing is published meanwhile.
+        """
+        if self._renew_at is None:
+            self._renew_at = time.monotonic()
+            self._wake.set()
+
     def advance(self) -> list[Event]:
         """Connect when it is time to, notice silence, and return what has happened since the last call."""
         now, events = time.monotonic(), list[Event]()
         if self._wire is None:
-            if now >= self._next_try:
-                self._wire = _Wire(self._broker, self._will, self._subscribe, self._unacknowledged, self._wake)
+            if self._renew_at is not None:
+                self._renew_at, self._next_try, self._backoff = None, now, Backoff(*BACKOFF_S)
+            if now >= self._next_try or self._clock_was_set():
+                self._wire = _Wire(
+                    self._broker, self._contexts, self._will, self._subscribe, self._unacknowledged, self._wake
+                )
             return events
         while self._wire is not None and self._wire.events:
             event = self._wire.events.popleft()
@@ -183,12 +227,14 @@ class Link:
             elif isinstance(event, Answered):
                 self._in_flight.pop(event.ticket, None)
             if isinstance(event, _Ended):
-                events.append(self._down(event.reason, now))
+                events.append(self._down(event.trouble, now))
             else:
                 events.append(event)
         silence = self._silence(now)
         if silence:
-            events.append(self._down(silence, now))
+            events.append(self._down(Trouble(silence), now))
+        if self._may_renew(now):
+            events.append(self._down(Trouble("its certificates have changed; connecting anew"), now, renewed=True))
         return events
 
     def acknowledge(self, received: Received) -> None:
@@ -225,22 +271,43 @@ class Link:
             return f"silent for {patience:.0f} s; connecting anew"
         return None
 
-    def _down(self, reason: str, now: float) -> Down:
+    def _may_renew(self, now: float) -> bool:
+        # A connection that is being made may have the old files or the new ones; wait for its end, or its beginning.
+        if self._renew_at is None or self._connected_at is None:
+            return False
+        return not self._in_flight or now - self._renew_at > SETTLE_S
+
+    def _clock_was_set(self) -> bool:
+        if self._alarm is None or self._alarm[0] not in advice.CLOCK_ALARMS:
+            return False
+        return abs(_wall_less_monotonic() - self._clock_s) > CLOCK_STEP_S
+
+    def _down(self, trouble: Trouble, now: float, *, renewed: bool = False) -> Down:
         was_connected = self._connected_at is not None
-        steady = self._connected_at is not None and now - self._connected_at >= STEADY_S
-        self._failures = 1 if steady else self._failures + 1
-        longest = min(BACKOFF_S[1], BACKOFF_S[0] * 2 ** min(self._failures - 1, 16))
-        retry_s = longest * random.uniform(0.5, 1.0)  # so that a fleet does not come back all at once
+        if was_connected and not renewed:
+            self._ends.append(now)
+            if trouble.alarm is None and len(self._ends) == UNSTEADY[0] and now - self._ends[0] < UNSTEADY[1]:
+                trouble = advice.unsteady(trouble)
+        retry_s = 0.0 if renewed else self._backoff.after(trouble.pace, self.connected_s)
+        self._next_try, self._clock_s = now + retry_s, _wall_less_monotonic()
+        if trouble.alarm is not None:
+            self._alarm = trouble.alarm, trouble.words
         if self._wire is not None:
-            self._wire.end(polite=False)
-        self._wire, self._connected_at, self._next_try = None, None, now + retry_s
+            self._wire.end(polite=renewed)
+        self._wire, self._connected_at = None, None
+        if self._in_flight:
+            self.hurry()
         self._in_flight.clear()
-        return Down(reason, was_connected, retry_s)
+        return Down(trouble.words, was_connected, self._next_try - now, trouble.alarm)
+
+
+def _wall_less_monotonic() -> float:
+    return time.time() - time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    reason: str
+    trouble: Trouble
 
 
 class _Wire:
@@ -249,6 +316,7 @@ class _Wire:
     def __init__(
         self,
         broker: Broker,
+        contexts: Contexts | None,
         will: Message | None,
         subscribe: tuple[str, ...],
         unacknowledged: int | None,
@@ -258,7 +326,9 @@ class _Wire:
         self.began = self.heard = time.monotonic()
         self.keepalive_s = broker.keepalive_s
         self.receive_maximum, self.maximum_packet = 65_535, 268_435_455
-        self._broker, self._subscribe, self._unacknowledged, self._wake = broker, subscribe, unacknowledged, wake
+        self._broker, self._contexts, self._subscribe = broker, contexts, subscribe
+        self._unacknowledged, self._wake = unacknowledged, wake
+        self._error: str | None = None
         self._abandoned = self._welcome = False
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2, broker.client_id, protocol=paho.MQTTv5, reconnect_on_failure=False
@@ -268,6 +338,7 @@ class _Wire:
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_publish, client.on_message = self._on_publish, self._on_message
         client.on_subscribe, client.on_log = self._on_subscribe, self._on_log
+        client.on_socket_open, client.on_socket_close = self._on_socket_open, self._on_socket_close
         if broker.username is not None:
             client.username_pw_set(broker.username, broker.password)
         if will is not None:
@@ -312,21 +383,35 @@ class _Wire:
     def _dial(self) -> None:
         broker, client = self._broker, self._client
         try:
-            if broker.ca is not None:
-                client.tls_set_context(_tls(broker))
+            if self._contexts is not None:
+                client.tls_set_context(self._contexts.current())
             client.connect_timeout = CONNECT_S * 0.6
             limit = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             limit.MaximumPacketSize = MAX_PACKET_BYTES
             if self._unacknowledged is not None:
                 limit.ReceiveMaximum = self._unacknowledged
             client.connect(broker.host, broker.port, keepalive=broker.keepalive_s, clean_start=True, properties=limit)
-        except (OSError, ValueError, Unusable) as error:
-            self._tell(_Ended(unreachable(error)))
+        except (OSError, ValueError) as error:
+            self._tell(_Ended(advice.unreachable(error)))
             return
         if self._abandoned:
             client.disconnect()
         else:
             client.loop_start()
+
+    def _on_socket_open(self, _client: paho.Client, _user: object, opened: paho.SocketLike) -> None:
+        if self._abandoned:  # to say CONNECT now would throw out the client that came after this one
+            opened.close()
+            raise ConnectionAbortedError
+
+    def _on_socket_close(self, _client: paho.Client, _user: object, closing: paho.SocketLike) -> None:
+        # A broker that refuses our certificate has said so and gone by the time that we write CONNECT; paho sees the
+        # write fail, and does not read.
+        if not self._welcome and self._contexts is not None and "SSL:" not in (self._error or ""):
+            try:
+                closing.recv(1)
+            except (OSError, ValueError) as error:
+                self._error = str(error)
 
     def _tell(self, event: Connected | Answered | Received | _Ended) -> None:
         self.events.append(event)
@@ -341,7 +426,7 @@ class _Wire:
         properties: Properties | None,
     ) -> None:
         if code.is_failure:
-            self._tell(_Ended(refused(code.value, str(code))))
+            self._tell(_Ended(advice.refused(code.value, str(code))))
             return
         self._welcome = True
         self.receive_maximum = getattr(properties, "ReceiveMaximum", self.receive_maximum)
@@ -356,7 +441,10 @@ class _Wire:
         self, _client: paho.Client, _user: object, _mid: int, codes: list[ReasonCode], _properties: object
     ) -> None:
         refused = [code for code in codes if code.is_failure]
-        self._tell(_Ended(f"the broker refuses the subscription: {refused[0]}") if refused else Connected())
+        if refused:
+            self._tell(_Ended(advice.refused_subscription(refused[0].value, str(refused[0]))))
+        else:
+            self._tell(Connected())
 
     def _on_disconnect(
         self,
@@ -367,11 +455,11 @@ class _Wire:
         _properties: object,
     ) -> None:
         if flags.is_disconnect_packet_from_server:
-            self._tell(_Ended(refused(code.value, str(code))))
+            self._tell(_Ended(advice.refused(code.value, str(code))))
         elif self._welcome:
-            self._tell(_Ended("the connection broke"))
+            self._tell(_Ended(Trouble("the connection broke")))
         else:
-            self._tell(_Ended("it hung up without an answer; if it wants TLS on this port, set mqtt.tls"))
+            self._tell(_Ended(advice.hung_up(self._error, tls=self._contexts is not None)))
 
     def _on_publish(
         self, _client: paho.Client, _user: object, ticket: int, code: ReasonCode, _properties: object
@@ -395,14 +483,5 @@ class _Wire:
     def _on_log(self, _client: paho.Client, _user: object, _level: int, text: str) -> None:
         if text.startswith("Received "):  # the only place where paho tells of a PINGRESP
             self.heard = time.monotonic()
-
-
-def _tls(broker: Broker) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=broker.ca)
-        if broker.certificate is not None:
-            context.load_cert_chain(broker.certificate, broker.key)
-    except OSError as error:  # ssl.SSLError is one
-        names = ", ".join(str(path) for path in (broker.ca, broker.certificate, broker.key) if path)
-        raise Unusable(f"mqtt.tls cannot be used: {error.strerror or error}; check {names}") from error
-    return context
+        elif text.startswith("failed to receive"):  # and of an error of the socket
+            self._error = text
