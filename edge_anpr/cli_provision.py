@@ -185,7 +185,7 @@ def revoke(
     chosen += [opened.by_serial(digits) for digits in serials]
     opened.revoke([one.serial for one in chosen], _passphrase(opened, passphrase_file))
     for one in chosen:
-        click.echo(f"{one.name}: {one.serial_hex[:12]} is revoked")
+        click.echo(f"{one.name}: {one.serial_hex[:8]} is revoked")
     click.echo(f"now to the broker: {folder / 'crl.pem'} and {folder / 'acl'} (deploy/broker/install), then `evict`")
 
 
@@ -233,19 +233,23 @@ def evict(folder: Path, name: str | None, centre: str | None, address: str, pass
 @click.argument("folder", type=_PATH, metavar="DIR")
 @click.option("--all", "everything", is_flag=True, help="Also what has ended.")
 def show(folder: Path, everything: bool) -> None:
-    """Show what was issued, until when it is good, and what was revoked."""
+    """Show what was issued, until when it is good, and what was revoked.
+
+    A renewed name stands there once for each certificate. Cameras are named where they are others than cam-1.
+    """
     opened = _open(folder)
+    from edge_anpr.provision.authority import FIRST_CAMERA
     from edge_anpr.tools.terminal import table
 
     now, revoked = datetime.now(UTC), opened.revocations().revoked
     rows = []
     for one in (opened.certificate, *opened.issued()):
         if one.ends > now or everything:
-            left = f"{(one.ends - now).days} days left" if one.ends > now else "ended"
-            state = f"revoked {revoked[one.serial]:%Y-%m-%d}" if one.serial in revoked else left
-            row = (one.name, one.role.value, one.serial_hex[:12], f"{one.ends:%Y-%m-%d}", state, " ".join(one.cameras))
-            rows.append(row)
-    table(f"Certificates of {folder}", ("name", "for", "serial", "until", "state", "cameras"), rows)
+            state = f"{(one.ends - now).days} days left" if one.ends > now else "ended"
+            state = "revoked" if one.serial in revoked else state
+            purpose = " ".join((one.role.value, *(name for name in one.cameras if one.cameras != (FIRST_CAMERA,))))
+            rows.append((one.name, purpose, one.serial_hex[:8], f"{one.ends:%Y-%m-%d}", state))
+    table("Certificates", ("name", "for", "serial", "until", "state"), rows)
 
 
 def _tell(made: Issued, where: str) -> None:
