@@ -55,6 +55,8 @@ class Hardened(Broker):
         for name in ("broker.pem", "broker.key", "ca.pem"):
             shutil.copy(made / name, self.etc / "edge-anpr")
         conf = (SHIPPED / "mosquitto.conf").read_text("utf-8").replace("/etc/mosquitto/", f"{self.etc}/")
+        options = {line.partition(" ")[0] for line in conf.splitlines()}
+        assert options >= instead.keys(), f"not in the shipped file: {instead.keys() - options}"
         lines = [line for line in conf.splitlines() if line.partition(" ")[0] not in {"listener", *instead}]
         lines = [
             f"listener {port} 127.0.0.1",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker.client import NOT_AUTHORIZED, SUCCESS, Client, heard_within
+from tests.broker.client import NO_SUBSCRIBER, NOT_AUTHORIZED, SUCCESS, Client, heard_within
 from tests.broker.hardened import Hardened
 from tests.conftest import until
 
@@ -53,9 +53,12 @@ def test_what_a_unit_leaves_behind_is_bounded_by_its_topics(broker: Hardened) ->
         centre.subscribe(f"anpr/v1/{GOOD}/#")
         with Client(broker.port, broker.unit(BAD)) as bad:
             for end in TOPICS:
-                for _ in range(3):
-                    assert bad.publish(f"anpr/v1/{BAD}/{end}", b"x" * 1_000_000, retain=True) in {SUCCESS, 0x10}
-            ids = [bad.send(f"anpr/v1/{BAD}/hit/camera-{number}", b"x" * 500, retain=True) for number in range(10_000)]
+                for _ in range(2):
+                    assert bad.publish(f"anpr/v1/{BAD}/{end}", b"x" * 1_000_000, retain=True) in {
+                        SUCCESS,
+                        NO_SUBSCRIBER,
+                    }
+            ids = [bad.send(f"anpr/v1/{BAD}/hit/{number}", b"x", retain=True) for number in range(10_000)]
             until(lambda: ids[-1] in bad.pubacks or bad.ended, 30)
             assert {bad.pubacks[one] for one in ids} == {NOT_AUTHORIZED}
         assert broker.rss_mb() < 10 + len(TOPICS) * 1 + 25

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from edge_anpr.privacy import seal
 from tests.broker.client import NO_SUBSCRIBER, SUCCESS, Client, heard_within
 from tests.broker.hardened import Hardened
@@ -12,7 +14,8 @@ POLE = "town/bridge/pole-07"
 MARKER = b"XX99YYZ"
 
 
-def test_what_passes_is_in_no_file(tmp_path: Path) -> None:
+def test_what_passes_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where mosquitto keeps what it keeps, unless it is told another place
     broker = Hardened(tmp_path)
     broker.unit(POLE)
     broker.centre()
