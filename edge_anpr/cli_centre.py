@@ -218,7 +218,7 @@ def serve(
     url: str,
     keep_days: float,
     evidence_days: float | None,
-    metrics: str | None,  # noqa: ARG001 - soon
+    metrics: str | None,
     **at: Any,
 ) -> None:
     """Take the hits of all units into a database, each once, and give their units receipts, until Ctrl-C.
@@ -227,6 +227,8 @@ def serve(
     several with one database, and they share the work. `centre watch` shows what it knows.
     """
     from edge_anpr.centre.broker import until_stopped
+    from edge_anpr.centre.metrics import Figures
+    from edge_anpr.centre.metrics import serve as answer
     from edge_anpr.centre.receiver import SUBSCRIPTIONS, UNACKNOWLEDGED
     from edge_anpr.centre.serving import Keep, Serving
     from edge_anpr.centre.store import Store
@@ -238,7 +240,10 @@ def serve(
     store = Store(url)
     link = _link("serve", SUBSCRIPTIONS, at, UNACKNOWLEDGED)
     keep = Keep(keep_days, keep_days if evidence_days is None else min(evidence_days, keep_days))
-    until_stopped(link, Serving(link, store, secrets, signing, keep).turn)
+    figures = Figures()
+    if metrics is not None:
+        answer(metrics, figures.registry)
+    until_stopped(link, Serving(link, store, secrets, signing, keep, figures).turn)
     store.close()
 
 

@@ -11,7 +11,6 @@ import json
 import logging
 import re
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -20,6 +19,7 @@ from typing import Any
 import jsonschema_rs
 
 from edge_anpr.centre.broker import words
+from edge_anpr.centre.metrics import Figures
 from edge_anpr.centre.store import Arrived, Said, Store, StoreDown, Taken
 from edge_anpr.privacy import seal
 from edge_anpr.privacy.keys import Key
@@ -57,9 +57,16 @@ class Receiver:
     """Call ``turn`` often. ``secrets`` open hits, ``signing`` signs receipts; ``heard`` gets what came, once stored."""
 
     def __init__(
-        self, link: Link, store: Store, secrets: Sequence[Key], signing: Key, heard: Callable[[Event | Heard], None]
+        self,
+        link: Link,
+        store: Store,
+        secrets: Sequence[Key],
+        signing: Key,
+        figures: Figures,
+        heard: Callable[[Event | Heard], None],
     ) -> None:
-        self._link, self._store, self._secrets, self._signing, self._heard = link, store, secrets, signing, heard
+        self._link, self._store, self._secrets, self._signing = link, store, secrets, signing
+        self._figures, self._heard = figures, heard
         schema = files("edge_anpr.unit").joinpath("hit.schema.json").read_text("utf-8")
         self._is_hit = jsonschema_rs.validator_for(json.loads(schema)).is_valid
         self._waiting: list[Received] = []  # hits that are not stored yet, because the database does not answer
@@ -69,7 +76,6 @@ class Receiver:
         self._complaint: str | None = None
         self._store_complaint: str | None = None
         self._told: set[tuple[str, str]] = set()
-        self.counts: Counter[str] = Counter()
 
     def turn(self) -> None:
         """Hear the broker, store, acknowledge, receipt; never waits for the network."""
@@ -80,6 +86,7 @@ class Receiver:
                 self._keep()
             except StoreDown as error:
                 self._store_again_s = time.monotonic() + STORE_AGAIN_S
+                self._figures.store_down()
                 if str(error) != self._store_complaint:
                     _log.error("%s; nothing is acknowledged until then, and the units keep it", error)
                 self._store_complaint = str(error)
@@ -114,13 +121,11 @@ class Receiver:
             return
         self._link.acknowledge(message)  # of a state the next one tells more
         if place is None or place.group(3) not in STATES:
-            self.counts["strange"] += 1
             return
         if not message.payload:
             return
         body = _object(message.payload) if len(message.payload) <= MAX_STATE_BYTES else None
         if body is None:
-            self.counts["strange"] += 1
             self._say_once(place.group(1), f"its {place.group(3)} is no JSON object")
             return
         self._said.append(Said(place.group(1), place.group(3), body, message.retained))
@@ -144,10 +149,11 @@ class Receiver:
                 arrived.append(self._opened(message, unit, camera))
             except _Poison as error:
                 self._store.set_aside(unit, str(error), message.payload, receipt.digest(message.payload))
-                self.counts["poison"] += 1
+                self._figures.poisoned(unit)
                 self._say_once(unit, f"a message is kept aside: {error}")
-        for one, taken in zip(arrived, self._store.take(arrived), strict=True):
-            self.counts[taken.value] += 1
+        outcomes = self._store.take(arrived)
+        self._figures.taken(arrived, outcomes)
+        for one, taken in zip(arrived, outcomes, strict=True):
             if taken is Taken.STORED:
                 self._heard(Heard(hit=one))
             if taken is Taken.UNFIT:
@@ -168,7 +174,6 @@ class Receiver:
             raise _Poison("it came under the topic of another unit or camera")
         properties = dict(message.properties)
         age = properties.get("age_s", "")
-        self.counts["unsealed"] += not seal.is_sealed(raw)
         return Arrived(
             unit=unit,
             camera=camera,
@@ -198,7 +203,7 @@ class Receiver:
             )
             if self._link.publish(message) is None:
                 return
-            self.counts["receipts"] += 1
+            self._figures.receipted(len(now))
             del self._owed[unit]
             if len(now) < len(digests):
                 self._owed[unit] = dict.fromkeys(list(digests)[len(now) :])

@@ -6,11 +6,13 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from edge_anpr.centre.fleet import Fleet, State, Verdict
+from edge_anpr.centre.arrival import Arrived
+from edge_anpr.centre.fleet import Fleet, State
+from edge_anpr.centre.metrics import Figures
 from edge_anpr.centre.receiver import Heard, Receiver
 from edge_anpr.centre.store import Store, StoreDown
 from edge_anpr.privacy.keys import Key
@@ -30,7 +32,7 @@ class Keep:
 
 
 class Serving:
-    """Call ``turn`` often. ``show`` gets what came (hits once stored) and the verdicts of each round, for metrics."""
+    """Call ``turn`` often. ``hits`` are the keys that open, ``signing`` signs receipts, ``figures`` are for Prometheus."""
 
     def __init__(
         self,
@@ -39,11 +41,11 @@ class Serving:
         hits: Sequence[Key],
         signing: Key,
         keep: Keep,
-        show: Callable[[Heard | list[Verdict]], None] = lambda _: None,
+        figures: Figures,
     ) -> None:
-        self._store, self._keep, self._show = store, keep, show
+        self._store, self._keep, self._figures = store, keep, figures
         self._fleet = Fleet(store.roster(), time.monotonic())
-        self.receiver = Receiver(link, store, hits, signing, self._heard)
+        self.receiver = Receiver(link, store, hits, signing, figures, self._heard)
         # Two centres on one machine are two.
         self._name = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
         self._states: dict[str, State] = {}
@@ -65,17 +67,24 @@ class Serving:
         match event:
             case Connected():
                 self._fleet.connected(now_s)
+                self._figures.connected(True)
             case Down():
                 self._fleet.cut()
+                self._figures.connected(False)
             case Heard():
                 if event.said is not None:
                     self._fleet.heard(event.said, now_s, datetime.now(UTC))
                 if event.hit is not None:
-                    sync = bool(event.hit.payload["clock"]["sync"])
-                    self._fleet.hit(event.hit.unit, sync, now_s, late=event.hit.late)
-                self._show(event)
+                    self._hit(event.hit, now_s)
             case _:
                 pass
+
+    def _hit(self, hit: Arrived, now_s: float) -> None:
+        sync = bool(hit.payload["clock"]["sync"])
+        self._fleet.hit(hit.unit, sync, now_s, late=hit.late)
+        if sync and not hit.late and hit.payload["phase"] == "first":
+            captured = datetime.fromisoformat(hit.payload["captured_at"])
+            self._figures.delivered((datetime.now(UTC) - captured).total_seconds())
 
     def _judge(self) -> None:
         verdicts = self._fleet.judge(time.monotonic())
@@ -86,7 +95,7 @@ class Serving:
                 _log.warning("%s is silent: %s", verdict.unit, next(iter(verdict.alarms)).text)
             elif before is State.SILENT and verdict.state is not State.SILENT:
                 _log.info("%s is heard again", verdict.unit)
-        self._show(verdicts)
+        self._figures.judged(verdicts)
         self._store.judged(self._name, verdicts)
 
     def _count(self) -> None:
@@ -94,5 +103,8 @@ class Serving:
 
     def _forget(self) -> None:
         forgotten = self._store.forget(self._keep.days, self._keep.evidence_days)
-        if forgotten:
-            _log.info("their time was up: %s", forgotten)
+        if any((forgotten.hits, forgotten.evidence, forgotten.poison)):
+            _log.info(
+                "their time was up: %d hits, %d pictures, %d messages kept aside",
+                forgotten.hits, forgotten.evidence, forgotten.poison,
+            )  # fmt: skip

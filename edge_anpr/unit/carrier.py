@@ -91,14 +91,15 @@ class Carrier:
         self._lost_s: float | None = None
         self._outage: dict[str, Any] | None = None
         self._forged_s = 0.0
-        self._our_alarms = b""
-        self._alarms = Alarms(self._keep_alarms)
+        self._our_alarms, self._link_alarm = b"", ""
+        self.alarms = self._alarms = Alarms(self._keep_alarms)
         self.counts = Counts()
 
     def turn(self) -> None:
         """Hear the broker, then send what there is to send. Raises OutboxError."""
         for event in self._link.advance():
             self._hear(event)
+        self._tell_of_the_link()
         self.settle()
         if time.monotonic() >= self._next_minute:
             self._next_minute = time.monotonic() + MINUTE_S
@@ -116,6 +117,14 @@ class Carrier:
             message = Message(f"{self._told.topic}/health", self._health(), expiry_s=int(4 * interval_s) + 60)
             if self._say(message):
                 self._next_health = time.monotonic() + interval_s
+
+    def _tell_of_the_link(self) -> None:
+        code, text = self._link.alarm or ("", "")
+        if self._link_alarm not in ("", code):
+            self._alarms.clear(self._link_alarm)
+        if code:
+            self._alarms.raise_(code, text)
+        self._link_alarm = code
 
     def settle(self, grace_s: float | None = None) -> None:
         """Delete what was delivered."""
@@ -191,7 +200,7 @@ class Carrier:
             if held_before is not None:
                 _log.info("the broker takes hits again")
                 self._alarms.clear("nobody-listens")
-                self._alarms.clear("not-authorised")
+                self._alarms.clear("hits-not-authorised")
             return
         self.counts.retries += 1
         self._backlog = True
@@ -201,7 +210,7 @@ class Carrier:
             self._alarms.raise_("nobody-listens", "nobody subscribes to the hits; they stay in the outbox until then")
         else:
             self._alarms.raise_(
-                "not-authorised",
+                "hits-not-authorised",
                 f"the broker refuses hits ({answer.reason}); they stay in the outbox; check its rules for this unit",
             )
 

@@ -39,8 +39,8 @@ NO_SUBSCRIBER_S, REFUSED_S = (5.0, 30.0), (60.0, 600.0)
 class Flight:
     """A hit in the window.
 
-    ``sent_s``: when it last went out, None when it has to; ``ticket`` while no PUBACK came; ``passed``: one that went out
-    with it or later has its receipt already.
+    ``sent_s``: when it last went out, None when it has to; ``ticket`` while no PUBACK came; ``passed``: one that went
+    out with it or later has its receipt already.
     """
 
     row: Row
@@ -252,7 +252,7 @@ class Delivery:
     def _take(self, lane: dict[int, Flight], rows: Sequence[Row], now_s: float) -> None:
         for row in rows:
             if row.rowid not in self._live and row.rowid not in self._backlog and row.rowid not in self._done:
-                lane[row.rowid] = Flight(row, now_s)
+                lane[row.rowid] = Flight(row, now_s, passed=row.rowid in self._parked)
 
     def _is_silent(self, now_s: float) -> bool:
         if self._receipts and self._silent_since is None:

@@ -14,8 +14,9 @@ from pathlib import Path
 from edge_anpr.config import Config
 from edge_anpr.errors import Unusable
 from edge_anpr.privacy import keys, process
-from edge_anpr.unit import states
+from edge_anpr.unit import states, tls
 from edge_anpr.unit.carrier import Carrier, Told
+from edge_anpr.unit.certificates import CertificateWatch
 from edge_anpr.unit.inbox import Inbox
 from edge_anpr.unit.mqtt import Broker, Link, Message
 from edge_anpr.unit.outbox import Outbox, OutboxError
@@ -48,6 +49,10 @@ def run(config: Config, broker: tuple[str, int] | None = None, inbox: Path | Non
         centres=centres,
         inbox=into,
     )
+    certificates = None
+    if broker is None and config.mqtt.tls is not None:
+        files = tls.Files(config.mqtt.tls.ca, config.mqtt.tls.certificate, config.mqtt.tls.key)
+        certificates = CertificateWatch(files, carrier.alarms, link.renew)
     stopping: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
@@ -57,6 +62,8 @@ def run(config: Config, broker: tuple[str, int] | None = None, inbox: Path | Non
     signal.signal(signal.SIGINT, stop)
     try:
         while not stopping:
+            if certificates is not None:
+                certificates.turn()
             carrier.turn()
             link.wait(POLL_S)
     except OutboxError as error:

@@ -89,9 +89,9 @@ def test_alarms_of_both_processes_are_told_as_one(scripted: Script, carry: Carry
     broker.puback = 0x87
     outbox.append("a", "first", PLATE)
     outbox.put_state("alarm", b'{"schema":"anpr.alarm/1","active":[{"code":"list-refused","since":"x","text":"y"}]}')
-    turn(carrier, lambda: active() == ["list-refused", "not-authorised"])
+    turn(carrier, lambda: active() == ["list-refused", "hits-not-authorised"])
     outbox.put_state("alarm", b"\xff")
-    turn(carrier, lambda: active() == ["not-authorised"])
+    turn(carrier, lambda: active() == ["hits-not-authorised"])
     broker.puback = 0
     turn(carrier, lambda: active() == [])
     assert b"12ABC3" not in b"".join(payload for topic, payload in broker.published if "alarm" in topic)
