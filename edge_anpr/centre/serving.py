@@ -32,7 +32,7 @@ class Keep:
 
 
 class Serving:
-    """Call ``turn`` often. ``hits`` are the keys that open, ``signing`` signs receipts, ``figures`` are for Prometheus."""
+    """Call ``turn`` often. ``hits`` are the keys that open, ``signing`` signs receipts, ``figures`` count."""
 
     def __init__(
         self,
