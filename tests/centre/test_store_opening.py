@@ -239,6 +239,21 @@ def test_a_server_that_is_down_is_told_and_used_again_when_it_is_back() -> None:
     server.stop()
 
 
+def test_two_centres_take_of_one_unit_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or each could wait for a hit that the other has."""
+    monkeypatch.setattr(database, "BUSY_S", 0.1)
+    store = Store(postgresql.server().database())
+    store.states([records.said()])
+    held = tables.unit.select().with_for_update()
+    with store.database.read() as other:
+        other.execute(held)
+        with pytest.raises(StoreDown, match="somebody holds a table locked"):
+            store.take([message()])
+        assert store.take([message(unit="town/bridge/pole-08")]) == ["stored"]
+    assert store.take([message()]) == ["stored"]
+    store.close()
+
+
 def test_the_victim_of_a_deadlock_tries_again() -> None:
     store, together, tries = Store(postgresql.server().database()), threading.Barrier(2), []
     store.states([records.said("a"), records.said("b")])
