@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -33,7 +34,7 @@ class Figures:
         )  # fmt: skip
         self._receipts = Counter("edge_anpr_receipts", "Messages receipted.", registry=self.registry)
         self._delivery = Histogram(
-            "edge_anpr_delivery_seconds", "From the picture to the records, of new hits that were not late.",
+            "edge_anpr_delivery_seconds", "From the picture to the records, of first messages that were not late.",
             buckets=DELIVERY_S, registry=self.registry,
         )  # fmt: skip
         self._connected = Gauge("edge_anpr_broker_connected", "1 while the broker is heard.", registry=self.registry)
@@ -41,14 +42,15 @@ class Figures:
         self._units = _Units()
         self.registry.register(self._units)
 
-    def taken(self, batch: Sequence[Arrived], outcomes: Sequence[Taken]) -> None:
-        """The store took these."""
+    def taken(self, batch: Sequence[Arrived], outcomes: Sequence[Taken], wall: datetime) -> None:
+        """The store took these, when the centre's clock said ``wall``."""
         for arrived, outcome in zip(batch, outcomes, strict=True):
             self._messages.labels(arrived.unit, outcome.value).inc()
-
-    def delivered(self, seconds: float) -> None:
-        """A new hit that was not late took so long, by two clocks that agree."""
-        self._delivery.observe(max(seconds, 0.0))
+            body = arrived.payload
+            # A final tells the time of the hit as well, and comes when the vehicle has left: that is no delivery time.
+            if outcome is Taken.STORED and not arrived.late and body["phase"] == "first" and body["clock"]["sync"]:
+                took = wall - datetime.fromisoformat(body["captured_at"])
+                self._delivery.observe(max(took.total_seconds(), 0.0))
 
     def poisoned(self, unit: str) -> None:
         """A message was kept aside without being a hit."""

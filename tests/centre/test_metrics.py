@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from edge_anpr.centre.arrival import Taken
 from edge_anpr.centre.fleet import Alarm, State, Verdict
 from edge_anpr.centre.metrics import Figures
 from edge_anpr.errors import Unusable
-from tests.centre.records import UNIT, message
+from edge_anpr.unit.clock import iso
+from tests.centre.records import START, UNIT, message
 from tests.conftest import free_port
 
 DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboard.json"
@@ -29,9 +31,13 @@ def verdict(state: State, **more: Any) -> Verdict:
 @pytest.fixture
 def figures() -> Figures:
     made = Figures()
-    made.taken([message(1), message(2)], [Taken.STORED, Taken.DIFFERS])
-    made.delivered(0.3)
-    made.delivered(-1.0)
+    soon: dict[str, Any] = {"captured_at": iso(START - timedelta(seconds=0.3))}
+    batch = [
+        message(1, "first", **soon), message(2, "first", captured_at=iso(START + timedelta(seconds=9))),
+        message(3, "final", **soon), message(4, "first", late=True, **soon),
+        message(5, "first", clock={"sync": False, "error_ms": None}, **soon), message(6, "first", **soon),
+    ]  # fmt: skip
+    made.taken(batch, [Taken.STORED] * 5 + [Taken.DIFFERS], START)
     made.poisoned(UNIT)
     made.receipted(2)
     made.connected(connected=True)
@@ -67,12 +73,13 @@ def test_figures_of_centre_and_units_are_served_and_no_plate(figures: Figures) -
     text = scraped(figures)
     found = samples(text)
     expected = {
-        ("edge_anpr_hit_messages_total", "stored", UNIT): 1,
+        ("edge_anpr_hit_messages_total", "stored", UNIT): 5,
         ("edge_anpr_hit_messages_total", "differs", UNIT): 1,
         ("edge_anpr_poison_total", UNIT): 1,
         ("edge_anpr_receipts_total",): 2,
         ("edge_anpr_delivery_seconds_count",): 2,
         ("edge_anpr_delivery_seconds_bucket", "0.1"): 1,
+        ("edge_anpr_delivery_seconds_sum",): 0.3,
         ("edge_anpr_broker_connected",): 1,
         ("edge_anpr_store_down_total",): 1,
         ("edge_anpr_unit_up", UNIT): 0,
