@@ -37,8 +37,8 @@ class Alarms(Protocol):
 class CertificateWatch:
     """Call ``turn`` often: once a minute it looks whether a file has changed, and reads them then, and daily.
 
-    ``renew`` is called when they have changed, fit each other and are valid by this machine's clock. A look costs some
-    microseconds, reading some hundred; nothing waits. A wrong clock makes a wrong alarm here, and nothing else: each
+    ``renew`` is called when they have changed, fit each other and are valid by this machine's clock. A look costs a
+    tenth of a millisecond, reading a few; nothing waits. A wrong clock makes a wrong alarm here, and nothing else: each
     text says what the clock says, and what that is worth.
     """
 
