@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
@@ -152,7 +153,7 @@ class Receiver:
                 self._figures.poisoned(unit)
                 self._say_once(unit, f"a message is kept aside: {error}")
         outcomes = self._store.take(arrived)
-        self._figures.taken(arrived, outcomes)
+        self._figures.taken(arrived, outcomes, datetime.now(UTC))
         for one, taken in zip(arrived, outcomes, strict=True):
             if taken is Taken.STORED:
                 self._heard(Heard(hit=one))

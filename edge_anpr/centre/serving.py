@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from edge_anpr.centre.arrival import Arrived
 from edge_anpr.centre.fleet import Fleet, State
 from edge_anpr.centre.metrics import Figures
 from edge_anpr.centre.receiver import Heard, Receiver
@@ -75,16 +74,10 @@ class Serving:
                 if event.said is not None:
                     self._fleet.heard(event.said, now_s, datetime.now(UTC))
                 if event.hit is not None:
-                    self._hit(event.hit, now_s)
+                    sync = bool(event.hit.payload["clock"]["sync"])
+                    self._fleet.hit(event.hit.unit, sync, now_s, late=event.hit.late)
             case _:
                 pass
-
-    def _hit(self, hit: Arrived, now_s: float) -> None:
-        sync = bool(hit.payload["clock"]["sync"])
-        self._fleet.hit(hit.unit, sync, now_s, late=hit.late)
-        if sync and not hit.late and hit.payload["phase"] == "first":
-            captured = datetime.fromisoformat(hit.payload["captured_at"])
-            self._figures.delivered((datetime.now(UTC) - captured).total_seconds())
 
     def _judge(self) -> None:
         verdicts = self._fleet.judge(time.monotonic())

@@ -104,11 +104,13 @@ class Carrier:
         if time.monotonic() >= self._next_minute:
             self._next_minute = time.monotonic() + MINUTE_S
             self._look_after_the_outbox()
-        if not self._connected:
-            return
         version = self._outbox.version()
         if version != self._version:
             self._version, self._delivery.look, self._states_due = version, True, True
+            if not self._connected and self._outbox.recent(0, LATE_S, 1):
+                self._link.hurry()
+        if not self._connected:
+            return
         if self._states_due:
             self._states_due = not self._say_states()
         self._send_hits()

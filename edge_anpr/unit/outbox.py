@@ -3,7 +3,7 @@
 The recogniser appends, the publisher deletes; both may be killed at any moment. WAL with ``synchronous=FULL``
 costs 2.6 ms a hit on a slow disk and survives a pulled plug (``NORMAL`` does not: ``tests/torture/powercut.py``). What
 was delivered is overwritten with zeros, and the log is cut when nothing waits any more, so that a stolen card holds no
-old hit (as far as its wear levelling allows). Each payload lies beside its digest, so that nothing torn is delivered.
+old hit (as far as its wear levelling allows). Each row has a checksum, so that nothing torn is delivered.
 
 No age depends on the wall clock. That of a row in this boot is exact. For the cap by age the outbox has a clock of its
 own, which stands while the unit is switched off: each reboot may cost it ten minutes, and no setting of a clock moves
@@ -27,7 +27,7 @@ from edge_anpr.errors import Unusable
 from edge_anpr.unit import outbox_file
 from edge_anpr.unit.clock import Uptime, uptime
 from edge_anpr.unit.mending import Mended, erase, mend, told
-from edge_anpr.unit.outbox_file import Place
+from edge_anpr.unit.outbox_file import COLUMNS, Place, Stored, checksum
 
 _SYNCHRONOUS = "FULL"
 # So often the outbox's own clock is put down; as much of it a reboot may cost, or add.
@@ -110,6 +110,9 @@ class Outbox:
                     "another one under delivery.outbox"
                 ) from error
             except sqlite3.Error as error:
+                if outbox_file.is_damage(error):
+                    self._tell_damage()
+                    raise self._damaged() from error
                 raise Unusable(f"outbox {path} cannot be used: {outbox_file.reason(error)}") from error
             self._opened = opened.pop_all()
 
@@ -119,13 +122,14 @@ class Outbox:
         Raises OutboxFull when it would not fit, or when the disk takes nothing. Never drops what waits.
         """
         self._look()
-        digest, now = hashlib.sha256(payload).digest(), self._now()
+        now = self._now()
+        age = (now.boot, now.seconds, now.seconds + self._offset_s)
+        known = checksum(hit_id, phase, hashlib.sha256(payload).digest(), *age)
         with self._errors(writing=True), self._transaction():
             self._find_room(len(payload))
             self._db.execute(
-                "INSERT INTO hit (hit_id, phase, payload, boot, boottime_s, powered_s, digest) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (hit_id, phase, payload, now.boot, now.seconds, now.seconds + self._offset_s, digest),
+                f"INSERT INTO hit ({COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                (hit_id, phase, payload, *age, known),
             )
 
     def ready(self) -> None:
@@ -198,8 +202,9 @@ class Outbox:
                 with self._transaction():
                     self._put_clock()
             with self._lock:
-                by_age = self._db.execute("SELECT id, powered_s FROM hit ORDER BY id LIMIT ?", (_AT_ONCE,))
-                old = [rowid for rowid, _ in takewhile(lambda row: row[1] <= end_s, by_age)]
+                by_age = self._db.execute(f"SELECT {COLUMNS} FROM hit ORDER BY id LIMIT ?", (_AT_ONCE,))  # noqa: S608
+                stored = (self._whole(Stored(*row)) for row in by_age)
+                old = [row.rowid for row in takewhile(lambda row: row.powered_s <= end_s, stored)]
                 aside = self._db.execute("SELECT number FROM aside WHERE powered_s <= ?", (end_s,)).fetchall()
             if old:
                 with self._transaction():
@@ -267,13 +272,7 @@ class Outbox:
         if alone:
             mend(self._file, self._path, self._place)
         outbox_file.create(self._file)
-        try:
-            db = outbox_file.open_file(self._file, self._path, _SYNCHRONOUS)
-        except sqlite3.Error as error:
-            if outbox_file.is_damage(error):
-                self._tell_damage()
-                raise self._damaged() from error
-            raise
+        db = outbox_file.open_file(self._file, self._path, _SYNCHRONOUS)
         self._place.know()
         self._place.share()
         return db
@@ -281,7 +280,9 @@ class Outbox:
     def _begin_clock(self) -> float:
         """What the outbox's own clock shows more than the seconds of this boot."""
         now = self._now()
-        boot, boottime_s, powered_s = self._db.execute("SELECT boot, boottime_s, powered_s FROM clock").fetchone()
+        row = self._db.execute("SELECT boot, boottime_s, powered_s, checksum FROM clock").fetchone()
+        # A clock that cannot be right shows what the newest row does: nothing may expire by it.
+        boot, boottime_s, powered_s = row[:3] if row and row[3] == checksum(*row[:3]) else ("", 0.0, 0.0)
         self._put_down_s = boottime_s
         if boot == now.boot:
             return float(powered_s - boottime_s)
@@ -294,10 +295,8 @@ class Outbox:
 
     def _put_clock(self) -> None:
         now = self._now()
-        self._db.execute(
-            "UPDATE clock SET boot = ?, boottime_s = ?, powered_s = ?",
-            (now.boot, now.seconds, now.seconds + self._offset_s),
-        )
+        shown = (now.boot, now.seconds, now.seconds + self._offset_s)
+        self._db.execute("REPLACE INTO clock VALUES (1, ?, ?, ?, ?)", (*shown, checksum(*shown)))
         self._put_down_s = now.seconds
 
     def _find_room(self, size_bytes: int) -> None:
@@ -314,17 +313,17 @@ class Outbox:
 
     def _rows(self, after: int, limit: int) -> list[Row]:
         now, rows = self._now(), []
-        for rowid, hit_id, phase, payload, boot, boottime_s, known in self._db.execute(
-            "SELECT id, hit_id, phase, payload, boot, boottime_s, digest FROM hit WHERE id > ? ORDER BY id LIMIT ?",
-            (after, limit),
-        ):
-            digest = hashlib.sha256(payload)
-            if known is not None and digest.digest() != known:
-                self._tell_damage()
-                raise self._damaged()
-            age_s = max(0.0, now.seconds - boottime_s) if boot == now.boot else None
-            rows.append(Row(rowid, hit_id, phase, payload, age_s, digest.hexdigest()))
+        for row in self._db.execute(f"SELECT {COLUMNS} FROM hit WHERE id > ? ORDER BY id LIMIT ?", (after, limit)):  # noqa: S608
+            stored = self._whole(Stored(*row))
+            age_s = max(0.0, now.seconds - stored.boottime_s) if stored.boot == now.boot else None
+            rows.append(Row(stored.rowid, stored.hit_id, stored.phase, stored.payload, age_s, stored.digest.hex()))
         return rows
+
+    def _whole(self, stored: Stored) -> Stored:
+        if not stored.is_whole:
+            self._tell_damage()
+            raise self._damaged()
+        return stored
 
     def _remove(self, rowids: Sequence[int]) -> None:
         self._db.executemany("DELETE FROM hit WHERE id = ?", [(rowid,) for rowid in rowids])

@@ -1,4 +1,4 @@
-"""The outbox's file: its schema and how an older one becomes it, how it is opened, and who has it open.
+"""The outbox's file: its rows and their schema, how an older one becomes it, how it is opened, and who has it open.
 
 A write that was synced survives a power cut even if the card leaves the very sector broken that it was writing:
 ``psow=0`` fills up each commit to the end of its sector, so that no later one touches it (16 % more log, no time).
@@ -7,10 +7,13 @@ A write that was synced survives a power cut even if the card leaves the very se
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import sqlite3
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,6 +25,7 @@ BUSY_S = 5.0
 # Whoever mends may have to carry over 200 MB on a slow card; whoever has to end for it looks every second.
 MENDING_S = 120.0
 ENDING_S = 10.0
+COLUMNS = "id, hit_id, phase, payload, boot, boottime_s, powered_s, checksum"
 _OURS = b"edge-anpr outbox\n"
 
 # What leads from each version to the next. The tally is kept by triggers: a SUM over the waiting rows would read the
@@ -44,16 +48,44 @@ _STEPS = (
         "ALTER TABLE hit ADD COLUMN boot TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE hit ADD COLUMN boottime_s REAL NOT NULL DEFAULT 0",
         "ALTER TABLE hit ADD COLUMN powered_s REAL NOT NULL DEFAULT 0",
-        "ALTER TABLE hit ADD COLUMN digest BLOB",
+        "ALTER TABLE hit ADD COLUMN checksum BLOB",
         "ALTER TABLE state RENAME COLUMN put_unix_s TO boottime_s",
         "ALTER TABLE state ADD COLUMN boot TEXT NOT NULL DEFAULT ''",
         """CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), boot TEXT NOT NULL, boottime_s REAL NOT NULL,
-                               powered_s REAL NOT NULL)""",
-        "INSERT INTO clock VALUES (1, '', 0, 0)",
+                               powered_s REAL NOT NULL, checksum BLOB NOT NULL)""",
         """CREATE TABLE aside (number INTEGER PRIMARY KEY, rescued INTEGER NOT NULL, lost INTEGER,
                                powered_s REAL NOT NULL)""",
     ),
 )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A row of the table ``hit`` as it was read. Rows of version 1 have no checksum, and no age of their own."""
+
+    rowid: int
+    hit_id: str
+    phase: str
+    payload: bytes = field(repr=False)
+    boot: str
+    boottime_s: float
+    powered_s: float
+    checksum: bytes | None
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the payload."""
+        return hashlib.sha256(self.payload).digest()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is what was appended: a bit that changes on the card is not seen by SQLite itself."""
+        kinds = (str, str, bytes, str, float, float)
+        values = (self.hit_id, self.phase, self.payload, self.boot, self.boottime_s, self.powered_s)
+        if not all(map(isinstance, values, kinds)):
+            return False
+        known = self.checksum
+        return known is None or known == checksum(*values[:2], self.digest, *values[3:])
 
 
 class Place:
@@ -176,9 +208,15 @@ def connect(file: Path) -> sqlite3.Connection:
     """A connection without any settings that reach the file."""
     uri = f"file:{quote(os.fsencode(file))}?psow=0"
     db = sqlite3.connect(uri, timeout=BUSY_S, isolation_level=None, check_same_thread=False, uri=True)
+    db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a text that changed is found by its checksum
     db.execute("PRAGMA cell_size_check = ON")  # damage is found early
     db.execute("PRAGMA temp_store = MEMORY")  # no plate in a temporary file, and none needed on a full disk
     return db
+
+
+def checksum(*values: str | float | bytes) -> bytes:
+    """What is stored beside values, so that a change of any is found."""
+    return hashlib.sha256(repr(values).encode()).digest()
 
 
 def settle(db: sqlite3.Connection, synchronous: str) -> None:

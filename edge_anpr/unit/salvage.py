@@ -1,19 +1,19 @@
 """What can still be read of a damaged outbox, page by page, where SQLite would give up.
 
 Reads the file format itself (https://sqlite.org/fileformat2.html): every leaf of every table, in the newest version
-that the write-ahead log has of it. A row counts as read when the digest that was stored with its payload is right, so
-nothing is invented; rows of version 1 had none, and count when their record is whole.
+that the write-ahead log has of it. A row counts as read when the checksum that was stored with it is right, so nothing
+is invented; rows of version 1 had none, and count when their record is whole.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from edge_anpr.unit.outbox_file import Stored, checksum
 
 _LEAF = 0x0D
 _USUAL_PAGE = 4096
@@ -21,20 +21,6 @@ _LARGEST_ROW = 64 * 1024 * 1024
 _WAL_HEADER, _FRAME_HEADER = 32, 24
 _WAL_MAGIC = {0x377F0682: "<", 0x377F0683: ">"}
 _MARKS = (b"TABLE hit (id INTEGER PRIMARY KEY AUTOINCREMENT, hit_id TEXT", b"TRIGGER hit_out AFTER DELETE ON hit BEGIN")
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A row of the table ``hit``, whole."""
-
-    rowid: int
-    hit_id: str
-    phase: str
-    payload: bytes = field(repr=False)
-    boot: str
-    boottime_s: float
-    powered_s: float
-    digest: bytes | None
 
 
 class Remains:
@@ -64,7 +50,7 @@ class Remains:
         """Let go of both files."""
         self._pages.close()
 
-    def hits(self) -> Iterator[Hit]:
+    def hits(self) -> Iterator[Stored]:
         """Every hit that is whole, in the order in which they were appended."""
         for rowid in sorted(self._cells):
             for number, at in self._cells[rowid]:  # more than one: a page that was being split
@@ -83,21 +69,21 @@ class Remains:
             match _record(page[body : body + size]):
                 case [None, int(hits), int()]:
                     self.counted = hits
-                case [None, str(), float() | int(), float() | int() as powered_s]:
-                    self.powered_s = float(powered_s)
+                case [None, str(boot), float() | int() as boottime_s, float() | int() as powered_s, bytes(known)]:
+                    if known == checksum(boot, float(boottime_s), float(powered_s)):
+                        self.powered_s = float(powered_s)
                 case ["hit", int(sequence)]:
                     self.sequence = sequence
 
-    def _hit(self, number: int, at: int) -> Hit | None:
+    def _hit(self, number: int, at: int) -> Stored | None:
         try:
             rowid, record = self._pages.cell(number, at)
             _, hit_id, phase, payload, *rest = _record(record)
-            boot, boottime_s, powered_s, digest = rest or ("", 0.0, 0.0, None)
-            if digest is not None and hashlib.sha256(payload).digest() != digest:
-                return None
-            return Hit(rowid, hit_id, phase, payload, boot, float(boottime_s), float(powered_s), digest)
+            boot, boottime_s, powered_s, known = rest or ("", 0.0, 0.0, None)
+            stored = Stored(rowid, hit_id, phase, payload, boot, float(boottime_s), float(powered_s), known)
         except (ValueError, IndexError, TypeError, struct.error):
             return None
+        return stored if stored.is_whole else None
 
 
 class _Pages:

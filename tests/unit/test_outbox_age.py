@@ -107,7 +107,8 @@ def test_the_recent_ones_are_read_oldest_first_past_any_backlog(outbox: Outbox, 
 def test_what_is_recent_costs_nothing_for_a_backlog(outbox: Outbox, clock: Clock) -> None:
     with outbox._transaction():
         outbox._db.executemany(
-            "INSERT INTO hit (hit_id, phase, payload) VALUES (?, 'first', zeroblob(300))", [(n,) for n in range(20_000)]
+            "INSERT INTO hit (hit_id, phase, payload) VALUES (?, 'first', zeroblob(300))",
+            [(str(n),) for n in range(20_000)],
         )
     outbox.append("a", "first", b"x")
     began = time.perf_counter()
@@ -134,7 +135,7 @@ def test_what_is_too_old_goes_for_good_and_is_counted(outbox: Outbox, clock: Clo
 def test_at_most_a_thousand_go_at_once(outbox: Outbox, clock: Clock) -> None:
     with outbox._transaction():
         outbox._db.executemany(
-            "INSERT INTO hit (hit_id, phase, payload) VALUES (?, 'first', 'x')", [(n,) for n in range(2500)]
+            "INSERT INTO hit (hit_id, phase, payload) VALUES (?, 'first', x'78')", [(str(n),) for n in range(2500)]
         )
     clock.seconds += 2 * DAY
     assert [outbox.expire(DAY) for _ in range(4)] == [1000, 1000, 500, 0]
