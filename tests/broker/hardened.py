@@ -66,7 +66,10 @@ class Hardened(Broker):
         ]
         (self.etc / "mosquitto.conf").write_text("\n".join(lines) + "\n", "utf-8")
         self._files: dict[str, Files] = {}
+
+    def start(self) -> None:
         self._install()
+        super().start()
 
     def unit(self, name: str = "town/bridge/pole-07", cameras: tuple[str, ...] = ("cam-1",)) -> Files:
         """Certificate and key of a unit."""
@@ -83,8 +86,8 @@ class Hardened(Broker):
 
     def reload(self) -> None:
         """Give the broker the newest acl and crl.pem, and let it read them if it runs."""
-        self._install()
         if self.running is not None:
+            self._install()
             self.hangup()
 
     def hangup(self) -> None:
