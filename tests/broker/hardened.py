@@ -13,6 +13,8 @@ import os
 import shlex
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 from ipaddress import ip_address
 from pathlib import Path
@@ -96,6 +98,13 @@ class Hardened(Broker):
         before = self.said().count("Reloading config")
         os.kill(self.running.pid, signal.SIGHUP)
         until(lambda: self.said().count("Reloading config") > before)
+        # It says so when it begins, and forgets a SIGHUP that comes meanwhile; when it answers, it is through.
+        trust = ssl.create_default_context(cafile=self.etc / "edge-anpr" / "ca.pem")
+        with (
+            socket.create_connection(("127.0.0.1", self.port), 10) as raw,
+            trust.wrap_socket(raw, server_hostname="localhost"),
+        ):
+            pass
 
     def rss_mb(self) -> float:
         """What the running broker's process has in memory."""
