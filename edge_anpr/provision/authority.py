@@ -67,6 +67,7 @@ class Authority:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._pem = _read(folder / "ca.pem", "make an authority with `edge-anpr provision ca`")
+        self._known: dict[str, Certificate] = {}  # files of issued/, which never change
         with _named(folder / "ca.pem"):
             self.certificate = certificates.read(self._pem)
 
@@ -79,8 +80,10 @@ class Authority:
         """All that was ever issued, by name, oldest first."""
         found = []
         for path in (self.folder / "issued").glob("*.pem"):
-            with _named(path):
-                found.append(certificates.read(_read(path, "it is part of the index; restore it")))
+            if path.name not in self._known:
+                with _named(path):
+                    self._known[path.name] = certificates.read(_read(path, "it is part of the index; restore it"))
+            found.append(self._known[path.name])
         return sorted(found, key=lambda one: (one.role.value, one.name, one.begins, one.serial))
 
     def standing(self) -> list[Certificate]:

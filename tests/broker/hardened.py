@@ -13,6 +13,8 @@ import os
 import shlex
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 from ipaddress import ip_address
 from pathlib import Path
@@ -66,7 +68,10 @@ class Hardened(Broker):
         ]
         (self.etc / "mosquitto.conf").write_text("\n".join(lines) + "\n", "utf-8")
         self._files: dict[str, Files] = {}
+
+    def start(self) -> None:
         self._install()
+        super().start()
 
     def unit(self, name: str = "town/bridge/pole-07", cameras: tuple[str, ...] = ("cam-1",)) -> Files:
         """Certificate and key of a unit."""
@@ -83,8 +88,8 @@ class Hardened(Broker):
 
     def reload(self) -> None:
         """Give the broker the newest acl and crl.pem, and let it read them if it runs."""
-        self._install()
         if self.running is not None:
+            self._install()
             self.hangup()
 
     def hangup(self) -> None:
@@ -93,6 +98,13 @@ class Hardened(Broker):
         before = self.said().count("Reloading config")
         os.kill(self.running.pid, signal.SIGHUP)
         until(lambda: self.said().count("Reloading config") > before)
+        # It says so when it begins, and forgets a SIGHUP that comes meanwhile; when it answers, it is through.
+        trust = ssl.create_default_context(cafile=self.etc / "edge-anpr" / "ca.pem")
+        with (
+            socket.create_connection(("127.0.0.1", self.port), 10) as raw,
+            trust.wrap_socket(raw, server_hostname="localhost"),
+        ):
+            pass
 
     def rss_mb(self) -> float:
         """What the running broker's process has in memory."""
