@@ -195,6 +195,8 @@ class Wire:
             client.loop_start()
 
     def _on_socket_open(self, _client: paho.Client, _user: object, opened: paho.SocketLike) -> None:
+        if isinstance(opened, socket.socket):  # waiting for the peer's delayed ACK costs up to 40 ms a window
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._abandoned:  # to say CONNECT now would throw out the client that came after this one
             opened.close()
             raise ConnectionAbortedError
