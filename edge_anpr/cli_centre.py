@@ -229,7 +229,7 @@ def serve(
     from edge_anpr.centre.broker import until_stopped
     from edge_anpr.centre.metrics import Figures
     from edge_anpr.centre.metrics import serve as answer
-    from edge_anpr.centre.receiver import SUBSCRIPTIONS, UNACKNOWLEDGED
+    from edge_anpr.centre.receiver import UNACKNOWLEDGED, subscriptions
     from edge_anpr.centre.serving import Keep, Serving
     from edge_anpr.centre.store import Store
     from edge_anpr.privacy import keys
@@ -238,7 +238,7 @@ def serve(
     secrets = [keys.read(path, "x25519", secret=True) for path in key_paths]
     signing = keys.read(receipt_key, "ed25519", secret=True)
     store = Store(url)
-    link = _link("serve", SUBSCRIPTIONS, at, UNACKNOWLEDGED)
+    link = _link("serve", subscriptions(signing), at, UNACKNOWLEDGED)
     keep = Keep(keep_days, keep_days if evidence_days is None else min(evidence_days, keep_days))
     figures = Figures()
     if metrics is not None:

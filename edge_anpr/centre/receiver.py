@@ -7,6 +7,7 @@ key, or a newer one, may still take it. Several centres with one database may sh
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -27,9 +28,7 @@ from edge_anpr.privacy.keys import Key
 from edge_anpr.unit.mqtt import Connected, Down, Event, Link, Message, Received
 from edge_anpr.watch import receipt, strict
 
-HITS = "$share/edge-anpr-centre/anpr/v1/+/+/+/hit/+"
 STATES = ("birth", "status", "health", "alarm", "stats")
-SUBSCRIPTIONS = (HITS, *(f"anpr/v1/+/+/+/{kind}" for kind in STATES))
 UNACKNOWLEDGED = 200
 """So many messages the broker may hand over before some are acknowledged: what one transaction may hold, and RAM."""
 RECEIPT_EXPIRY_S = 60
@@ -40,6 +39,15 @@ MAX_OWED = 10_000
 _TOPIC = re.compile(r"anpr/v1/((?:[a-z0-9-]{1,32}/){2}[a-z0-9-]{1,32})/(?:hit/([a-z0-9-]{1,32})|([a-z]+))")
 
 _log = logging.getLogger(__name__)
+
+
+def subscriptions(signing: Key) -> list[str]:
+    """What a centre listens to. Centres with one receipt key share the hits, under a name that nobody else can know.
+
+    mosquitto lets any client subscribe to anything: one that knew the name would read nothing, and take its turn.
+    """
+    group = hashlib.blake2b(b"share", key=signing.raw, digest_size=8, person=b"edge-anpr").hexdigest()
+    return [f"$share/anpr-{group}/anpr/v1/+/+/+/hit/+", *(f"anpr/v1/+/+/+/{kind}" for kind in STATES)]
 
 
 class _Poison(Exception):

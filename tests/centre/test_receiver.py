@@ -54,7 +54,7 @@ class Way:
     def open(self, *secrets: Key, name: str = "centre") -> Serving:
         self.centre_link = Link(
             Broker("127.0.0.1", self.port, name, 10),
-            subscribe=receiver.SUBSCRIPTIONS,
+            subscribe=receiver.subscriptions(SIGNING),
             unacknowledged=receiver.UNACKNOWLEDGED,
         )
         self.centre = Serving(
@@ -262,7 +262,7 @@ def test_two_centres_share_the_work(way: Way, tmp_path: Path) -> None:
     first = way.open()
     link = Link(
         Broker("127.0.0.1", way.port, "second", 10),
-        subscribe=receiver.SUBSCRIPTIONS,
+        subscribe=receiver.subscriptions(SIGNING),
         unacknowledged=receiver.UNACKNOWLEDGED,
     )
     figures = Figures()
