@@ -17,9 +17,11 @@ from edge_anpr.errors import Unusable
 
 _T = TypeVar("_T")
 
-_db_option = click.option(
-    "--db", "url", required=True, metavar="URL", help="The records of `centre serve`: sqlite:///FILE or postgresql://…"
-)
+db_option = click.option(
+    "--db", "url", required=True, metavar="URL", envvar="EDGE_ANPR_DB",
+    help="The records: sqlite:///FILE, or postgresql+pg8000://…; or in EDGE_ANPR_DB, where nobody sees a password.",
+)  # fmt: skip
+"""For every command that needs the records."""
 
 
 def register(centre: click.Group) -> None:
@@ -29,7 +31,7 @@ def register(centre: click.Group) -> None:
 
 
 @click.command()
-@_db_option
+@db_option
 @click.option("--once", is_flag=True, help="Print it once, whole, and end; so it does where stdout is no terminal.")
 def watch(url: str, once: bool) -> None:
     """Show all units and the newest hits, drawn anew each second, until Ctrl-C.
@@ -59,7 +61,7 @@ def watch(url: str, once: bool) -> None:
 
 
 @click.command()
-@_db_option
+@db_option
 @click.argument("hit_id", metavar="HIT_ID")
 @click.argument("verdict", type=click.Choice(("confirmed", "misread", "stale")))
 @click.option("--note", default="", help="For those who read it later; deleted with the hit.")
@@ -98,7 +100,7 @@ def feedback(url: str, hit_id: str, verdict: str, note: str, by: str | None) -> 
 
 
 @click.command()
-@_db_option
+@db_option
 @click.option(
     "--by", "dimension", type=click.Choice(("unit", "list", "class", "month")), default="list", show_default=True,
     help="One line for each.",

@@ -131,6 +131,17 @@ def test_records_that_are_not_there_are_not_made(tmp_path: Path, command: list[s
     assert not path.exists()
 
 
+def test_the_url_may_stand_in_the_environment(store: Store, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_ANPR_DB", db)
+    assert run("report", "--json").exit_code == 0
+
+
+def test_every_command_explains_itself() -> None:
+    for command in ("watch", "feedback", "report"):
+        assert command in run("--help").output
+        assert len(run(command, "--help").output.splitlines()) > 10
+
+
 def test_the_interval_of_a_share() -> None:
     assert interval(8, 8) == pytest.approx((0.676, 1.0), abs=0.001)  # as the README's
     assert interval(0, 5) == pytest.approx((0.0, 0.434), abs=0.001)

@@ -24,6 +24,7 @@ def test_the_wheel_carries_models_demo_and_schema_and_nothing_heavy(wheel: Path)
     for name in (
         "models/detector.onnx", "models/detector.json", "models/ocr.onnx", "models/ocr.json",
         "demo/clip.mp4", "demo/config.yaml", "demo/watchlist.json", "unit/hit.schema.json",
+        "centre/migrations/env.py", "centre/migrations/versions/v0001_records.py",
     ):  # fmt: skip
         assert f"edge_anpr/{name}" in names
     assert not [name for name in names if "training" in name or "tests" in name]

@@ -19,7 +19,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, SQLAlchemy
 from edge_anpr.centre import upgrading
 from edge_anpr.errors import Unusable
 
-BUSY_S = 10.0
+BUSY_S = 10.0  # so long the database may take to answer
+LOCK_S = 5.0  # of that, in PostgreSQL, waiting for another centre
 TRIES = 5
 _PAUSE_S = 0.02
 
@@ -191,7 +192,7 @@ def _prepare_postgresql(raw: Any, _record: object) -> None:
     cursor.execute(
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     )
-    cursor.execute(f"SET lock_timeout = {int(BUSY_S * 1000)}")
+    cursor.execute(f"SET lock_timeout = {int(LOCK_S * 1000)}")
     cursor.close()
     raw.commit()
 
@@ -244,8 +245,13 @@ def _another_was_in_the_way(error: BaseException) -> bool:
 
 
 def _sqlstate(error: BaseException | None) -> str | None:
-    told = error.args[0] if error is not None and error.args else None
-    return str(told.get("C")) if isinstance(told, dict) else None  # the shape of pg8000's errors
+    # pg8000 says goodbye to a server that refuses it, and when that fails, its error hides the server's own.
+    for _ in range(4):
+        told = error.args[0] if error is not None and error.args else None
+        if isinstance(told, dict):  # the shape of pg8000's errors
+            return str(told.get("C"))
+        error = None if error is None else error.__context__
+    return None
 
 
 def _sqlite_code(error: sqlite3.Error) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import func, select
 
 from edge_anpr.centre import tables
 from edge_anpr.centre.database import Database, StoreDown
@@ -137,11 +137,11 @@ class Records:
 
     def counted(self, since: datetime | None, until: datetime | None) -> Iterator[Counted]:
         """Every hit that arrived in this time, as far as it is counted."""
-        hit, said = tables.hit.c, _last_word()
+        hit = tables.hit.c
         query = select(
             hit.unit, hit.list_id, hit["class"], hit.received_at, hit.captured_at, hit.clock_sync, hit.phase, hit.late,
-            said.c.verdict,
-        ).outerjoin_from(tables.hit, said, and_(said.c.unit == hit.unit, said.c.hit_id == hit.hit_id))  # fmt: skip
+            _last_word(),
+        )  # fmt: skip
         if since is not None:
             query = query.where(hit.received_at >= since)
         if until is not None:
@@ -178,22 +178,19 @@ class Records:
 
 
 def _select_hits() -> Any:
-    """The columns of HitRecord, with the operator's last word."""
-    hit, said = tables.hit.c, _last_word()
+    """The columns of HitRecord."""
+    hit = tables.hit.c
     return select(
         hit.unit, hit.hit_id, hit.captured_at, hit.received_at, hit.phase, hit.read, hit.listed, hit["class"],
-        hit.probability, hit.reason, hit.country, hit.late, said.c.verdict,
-    ).outerjoin_from(tables.hit, said, and_(said.c.unit == hit.unit, said.c.hit_id == hit.hit_id))  # fmt: skip
+        hit.probability, hit.reason, hit.country, hit.late, _last_word(),
+    )  # fmt: skip
 
 
 def _last_word() -> Any:
-    feedback = tables.feedback.c
-    last = select(func.max(feedback.id).label("id")).group_by(feedback.unit, feedback.hit_id).subquery()
-    return (
-        select(feedback.unit, feedback.hit_id, feedback.verdict)
-        .join_from(tables.feedback, last, feedback.id == last.c.id)
-        .subquery()
-    )
+    """What an operator said last of the hit in hand."""
+    feedback, hit = tables.feedback.c, tables.hit.c
+    of_hit = select(feedback.verdict).where(feedback.unit == hit.unit, feedback.hit_id == hit.hit_id)
+    return of_hit.order_by(feedback.id.desc()).limit(1).correlate(tables.hit).scalar_subquery()
 
 
 def _object(raw: str | None) -> dict[str, Any]:

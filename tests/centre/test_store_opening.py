@@ -241,7 +241,7 @@ def test_a_server_that_is_down_is_told_and_used_again_when_it_is_back() -> None:
 
 def test_two_centres_take_of_one_unit_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or each could wait for a hit that the other has."""
-    monkeypatch.setattr(database, "BUSY_S", 0.1)
+    monkeypatch.setattr(database, "LOCK_S", 0.1)
     store = Store(postgresql.server().database())
     store.states([records.said()])
     held = tables.unit.select().with_for_update()
