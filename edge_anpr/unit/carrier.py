@@ -116,7 +116,7 @@ class Carrier:
         self._send_hits()
         if time.monotonic() >= self._next_health:
             interval_s = self._told.health_interval_s
-            message = Message(f"{self._told.topic}/health", self._health(), expiry_s=int(4 * interval_s) + 60)
+            message = Message(f"{self._told.topic}/health", self.health(), expiry_s=int(4 * interval_s) + 60)
             if self._say(message):
                 self._next_health = time.monotonic() + interval_s
 
@@ -324,7 +324,8 @@ class Carrier:
             _log.error("%s is too large for the broker (%s); raise its packet limit", message.topic, error)
             return True
 
-    def _health(self) -> bytes:
+    def health(self) -> bytes:
+        """How the unit is now, as JSON."""
         depth = self._outbox.depth()
         connected_s, clock = self._link.connected_s, quality()
         return states.as_json(

@@ -14,7 +14,7 @@ from pathlib import Path
 from edge_anpr.config import Config
 from edge_anpr.errors import Unusable
 from edge_anpr.privacy import keys, process
-from edge_anpr.unit import states, tls
+from edge_anpr.unit import metrics, states, tls
 from edge_anpr.unit.carrier import Carrier, Told
 from edge_anpr.unit.certificates import CertificateWatch
 from edge_anpr.unit.inbox import Inbox
@@ -53,6 +53,8 @@ def run(config: Config, broker: tuple[str, int] | None = None, inbox: Path | Non
     if broker is None and config.mqtt.tls is not None:
         files = tls.Files(config.mqtt.tls.ca, config.mqtt.tls.certificate, config.mqtt.tls.key)
         certificates = CertificateWatch(files, carrier.alarms, link.renew)
+    if config.health.metrics is not None:
+        metrics.serve(config.health.metrics, carrier.health)
     stopping: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
