@@ -225,7 +225,7 @@ class Delivery:
                 parked.pause_s = min(parked.pause_s * 2, PARKED_S[1])
                 parked.again_s = now_s + parked.pause_s
                 self._take(self._backlog, self._outbox.waiting(rowid - 1, 1), now_s)
-        young = self._young(LIVE - len(self._live))
+        young = self._near(self._live, self._young(LIVE - len(self._live)), LIVE)
         for row in young:
             self._live_after = row.rowid
         self._take(self._live, [row for row in young if row.rowid not in self._parked], now_s)
@@ -234,7 +234,7 @@ class Delivery:
             if not first or _is_young(first[0]):
                 return
             rows = self._outbox.waiting(self._backlog_after, room)
-            old = list(takewhile(lambda row: not _is_young(row), rows))
+            old = self._near(self._backlog, takewhile(lambda row: not _is_young(row), rows), BACKLOG)
             for row in old:
                 self._backlog_after = row.rowid
             self._take(self._backlog, [row for row in old if row.rowid not in self._parked], now_s)
@@ -248,6 +248,16 @@ class Delivery:
         if rows and not _is_young(rows[0]):  # what grew old before its turn is the backlog's
             rows = self._outbox.recent(self._live_after, LATE_S, room)
         return rows
+
+    def _near(self, lane: dict[int, Flight], rows: Iterable[Row], size: int) -> list[Row]:
+        """Those of ``rows`` that lie in the window of the lane's oldest.
+
+        A lane that has just begun does not hold what was delivered on the connection before, and must count it all the
+        same: else each connection might let another window pass a hit that is slow to arrive.
+        """
+        rows = list(rows)
+        oldest = min((rowid for rowid in lane if rowid not in self._parked), default=rows[0].rowid if rows else 0)
+        return [row for row in rows if row.rowid < oldest + size]
 
     def _take(self, lane: dict[int, Flight], rows: Sequence[Row], now_s: float) -> None:
         for row in rows:

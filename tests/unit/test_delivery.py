@@ -118,6 +118,24 @@ def test_the_window_slides_past_none_that_waits(bench: Bench) -> None:
     assert bench.send() == names("h", 2 * LIVE)[LIVE:]
 
 
+@pytest.mark.parametrize(("old", "size"), [(False, LIVE), (True, BACKLOG)])
+def test_new_connections_let_no_more_pass_than_the_window(bench: Bench, old: bool, size: int) -> None:
+    bench.hit(*names("a", 3 * size))
+    bench.pass_s(LATE_S + 1 if old else 0)
+    for _ in range(3):
+        went = bench.send()
+        bench.puback(*went)
+        if went[1:]:
+            bench.receipt(*went[1:])  # that of the oldest is lost, each time
+        assert "a000" in bench.left()
+        assert went[0] == "a000"
+        bench.delivery.restart()
+    assert bench.left() == ["a000", *names("a", 3 * size)[size:]]
+    assert bench.send() == ["a000"]
+    bench.receipt("a000")
+    assert bench.send() == names("a", 3 * size)[size : 2 * size]
+
+
 def test_what_is_on_its_way_of_the_backlog_is_bounded_in_bytes(bench: Bench) -> None:
     for index in range(20):
         bench.outbox.append(str(index), "first", f"{index:020d}".encode() + bytes(BACKLOG_BYTES // 4))
