@@ -191,7 +191,7 @@ def test_the_evidence_is_at_most_6000_bytes_whatever_it_shows(shape: tuple[int, 
     detection = PlateDetection(Box(0, 0, width, height), quad, 0.9)
     grey = np.ascontiguousarray(noise[:, :, 0])
     jpeg = hit.evidence(Frame(0, 0, grey, grey, noise if colour else None), detection)
-    assert len(jpeg) <= hit.MOST_EVIDENCE_BYTES == 6000
+    assert len(jpeg) <= hit.MOST_EVIDENCE_BYTES <= 6000
     shown = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
     assert shown is not None
     assert abs(shown.shape[1] / shown.shape[0] / (width / height) - 1) < 0.1
