@@ -77,7 +77,7 @@ class Receiver:
         self._link, self._store, self._secrets, self._signing = link, store, secrets, signing
         self._figures, self._heard = figures, heard
         schema = files("edge_anpr.unit").joinpath("hit.schema.json").read_text("utf-8")
-        self._is_hit = jsonschema_rs.validator_for(json.loads(schema)).is_valid
+        self._schema = jsonschema_rs.validator_for(json.loads(schema))
         self._waiting: list[Received] = []  # hits that are not stored yet, because the database does not answer
         self._said: list[Said] = []
         self._owed: dict[str, dict[str, None]] = {}  # receipts by unit: digests, each once
@@ -192,6 +192,12 @@ class Receiver:
             late=properties.get("late") == "true",
             age_s=int(age) if re.fullmatch(r"[0-9]{1,9}", age) else None,
         )
+
+    def _is_hit(self, body: Mapping[str, Any]) -> bool:
+        try:
+            return self._schema.is_valid(body)
+        except ValueError:  # half a surrogate pair, of which Python makes a text and nobody else does
+            return False
 
     def _unsealed(self, raw: bytes) -> bytes:
         if not seal.is_sealed(raw):

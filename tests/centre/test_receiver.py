@@ -184,6 +184,7 @@ def test_what_is_no_hit_is_kept_aside_and_stays_on_the_unit(way: Way, caplog: py
         json.dumps(body(2, unit="town/bridge/pole-08")).encode(),
         json.dumps(body(3, camera="cam-2")).encode(),
         json.dumps({**body(4), "more": 1}).encode(),
+        json.dumps(body(5)).encode().replace(b'"model"', b'"\\ud800"'),
         b"\xff" * 2000,
         b"[" * 100_000,
         b"x" * 1_000_000,

@@ -12,20 +12,30 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from prometheus_client import generate_latest
+
 from edge_anpr import config
+from edge_anpr.centre import standing
+from edge_anpr.centre.arrival import Arrived, Said, Taken, Unfit, laid
+from edge_anpr.centre.fleet import Fleet
+from edge_anpr.centre.metrics import Figures
+from edge_anpr.centre.receiver import Heard, Receiver
+from edge_anpr.centre.store import _columns
 from edge_anpr.errors import Unusable
 from edge_anpr.privacy import keys, seal
 from edge_anpr.privacy.keys import Key
 from edge_anpr.tools.terminal import HitPrinter
-from edge_anpr.watch import envelope
+from edge_anpr.unit.mqtt import Event, Link, Received
+from edge_anpr.watch import envelope, receipt
 from edge_anpr.watch.arming import Session, read_request, read_revocation, revoke
 from edge_anpr.watch.making import from_csv
 from edge_anpr.watch.ratchet import Ratchet
 from edge_anpr.watch.watchlist import parse, payload
+from tests.centre.records import body
 from tests.watch.lists import NOW, SECRET, TRUSTED, signed, watchlist
 
 EXAMPLE = (Path(__file__).parents[2] / "config.example.yaml").read_bytes()
@@ -80,6 +90,72 @@ def _printed(raw: bytes) -> None:
     HitPrinter(io.StringIO())(f"anpr/v1/a/b/c/{kind.decode('ascii', 'replace')}", payload)
 
 
+class _Records:
+    """What the receiver would hand to the database, which is another matter: only made into rows."""
+
+    def take(self, batch: Sequence[Arrived]) -> list[Taken]:
+        taken = []
+        for one in batch:
+            try:
+                laid(one, NOW)
+                taken.append(Taken.STORED)
+            except Unfit:
+                taken.append(Taken.UNFIT)
+        return taken
+
+    def set_aside(self, unit: str, reason: str, payload: bytes, digest: str) -> None:
+        pass
+
+    def states(self, batch: Sequence[Said]) -> None:
+        for said in batch:
+            _columns(said, NOW)
+            standing.told(said.payload, NOW)
+
+
+class _Unlinked(Link):
+    """A link that hears one message."""
+
+    def __init__(self, message: Received) -> None:
+        self._message = [message]
+
+    def advance(self) -> list[Event]:
+        return [self._message.pop()] if self._message else []
+
+    def acknowledge(self, received: Received) -> None:
+        pass
+
+    @property
+    def room(self) -> int:
+        return 0
+
+
+FIGURES = Figures()
+
+
+def _received(raw: bytes) -> None:
+    """A message of a unit, as the centre takes it: kind, blank, payload."""
+    kind, _, payload = raw.partition(b" ")
+    topic = "hit/cam-1" if kind == b"hit" else kind.decode("ascii", "replace")
+    fleet = Fleet({}, 0.0)
+
+    def heard(event: object) -> None:
+        if isinstance(event, Heard) and event.said is not None:
+            fleet.heard(event.said, 1.0, NOW)
+            FIGURES.judged(fleet.judge(2.0))
+            generate_latest(FIGURES.registry)
+
+    link = _Unlinked(Received(f"anpr/v1/town/bridge/pole-07/{topic}", payload, False, (("age_s", "9" * 40),)))
+    Receiver(link, _Records(), [OPENS], SECRET, FIGURES, heard).turn()  # type: ignore[arg-type]
+
+
+OPENS, SEALS = seal.new_pair("centre")
+UNIT = "town/bridge/pole-07"
+HIT = json.dumps(body()).encode()
+HEALTH = (
+    b'{"schema":"anpr.health/1","at":"2026-11-01T00:00:00Z","clock":{"sync":true,"error_ms":1},"interval_s":30.0,'
+    b'"recogniser":{"fps":12.5},"publisher":{"outbox":{"hits":1,"bytes":2}}}'
+)
+RECEIPT = b'{"schema":"anpr.receipt/1","unit":"town/bridge/pole-07","taken":["%s"]}' % (b"0" * 64)
 REQUEST = Session("pole-07", "0" * 16, 0, version="1").request()
 REVOCATION = envelope.unverified(revoke("test", 3, ("*",), SECRET, NOW), envelope.REVOCATION)
 TICKET = (
@@ -97,6 +173,11 @@ PARSERS = (
     Parser("request", read_request, (REQUEST,)),
     Parser("revocation", _signed(envelope.REVOCATION, lambda raw: read_revocation(raw, TRUSTED)), (REVOCATION,)),
     Parser("ticket", _answered, (TICKET,)),
+    Parser("receipt", _signed(envelope.RECEIPT, lambda raw: receipt.read(raw, UNIT, TRUSTED)), (RECEIPT,)),
+    Parser("message received", _received,
+           (b"hit " + HIT, b"hit " + seal.seal(HIT, SEALS), b"health " + HEALTH,
+            b'alarm {"active":[{"code":"a","since":"2026-11-01T00:00:00Z","text":"c"}]}',
+            b'birth {"list":{"list_id":"a","version":1}}', b'status {"status":"online"}')),
     Parser("message shown", _printed, (b'alarm {"active":[{"code":"a","text":"c"}]}', b"hit " + REVOCATION)),
     Parser("key", _file("key.pub", lambda path: keys.read(path, "ed25519", secret=False)),
            (b"anpr-public ed25519 LcUblGIUM2q5xgCH5tSM0n18VTQCitE0qtOZW/WE93o= test", _key_line(b"AAAA"))),
