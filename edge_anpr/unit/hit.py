@@ -19,9 +19,9 @@ from edge_anpr.unit.clock import ClockQuality, iso
 from edge_anpr.watch.watchlist import Header
 
 SCHEMA = "anpr.hit/1"
-# A mobile link is paid by the byte. The demo's plates take 1.7 to 4.1 kB at the first of these; only what is noise needs
-# the others. The contract allows 6000 bytes; with 5000 a sealed hit is of the smallest class of sizes (8254 bytes, not
-# 16446) even with 1.5 kB of other things in it.
+# A mobile link is paid by the byte. The demo's plates take 1.7 to 4.1 kB at the first of these steps; only what is
+# noise needs the others. The contract allows 6000 bytes; with 5000 a sealed hit is of the smallest class of sizes (8254
+# bytes, not 16446) even with 1.5 kB of other things in it.
 MOST_EVIDENCE_BYTES = 5000
 EVIDENCE_STEPS = ((240, 80), (240, 60), (240, 40), (180, 40), (120, 40), (80, 40), (40, 20))
 """Width in pixels and JPEG quality, until one is small enough."""
