@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edge_anpr.errors import Unusable
 from edge_anpr.unit import outbox_file
-from edge_anpr.unit.outbox_file import COLUMNS, Place, Stored, checksum, sync
+from edge_anpr.unit.outbox_file import COLUMNS, Place, Stored, checksum
 from edge_anpr.unit.salvage import Remains
 
 KEPT = 3
@@ -65,7 +65,7 @@ def mend(file: Path, shown: Path, place: Place) -> None:
             words = outbox_file.reason(error) if isinstance(error, sqlite3.Error) else error.strerror
             raise Unusable(f"outbox {shown} is damaged and cannot be mended: {words}") from error
     _beside(file, ".mending").rename(_beside(file, f".mended-{number}"))
-    sync(file.parent)
+    outbox_file.sync(file.parent)
     _finish(file)
     place.mended()
     _log.error(
@@ -184,7 +184,7 @@ def _carry(remains: Remains, new: Path, number: int) -> tuple[int, int | None]:
         db.execute("COMMIT")
     with new.open("rb") as file:
         os.fsync(file.fileno())
-    sync(new.parent)
+    outbox_file.sync(new.parent)
     return rescued, lost
 
 
@@ -208,7 +208,7 @@ def _replace(file: Path, number: int) -> None:
     ):
         if old.exists():
             old.unlink() if new is None else old.rename(new)
-            sync(file.parent)
+            outbox_file.sync(file.parent)
 
 
 def _numbers(file: Path, ending: str = ".damaged-") -> list[int]:

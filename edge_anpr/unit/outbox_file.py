@@ -26,6 +26,7 @@ BUSY_S = 5.0
 MENDING_S = 120.0
 ENDING_S = 10.0
 COLUMNS = "id, hit_id, phase, payload, boot, boottime_s, powered_s, checksum"
+_POWERSAFE = "psow=0"
 _OURS = b"edge-anpr outbox\n"
 
 # What leads from each version to the next. The tally is kept by triggers: a SUM over the waiting rows would read the
@@ -206,7 +207,7 @@ def open_file(file: Path, shown: Path, synchronous: str) -> sqlite3.Connection:
 
 def connect(file: Path) -> sqlite3.Connection:
     """A connection without any settings that reach the file."""
-    uri = f"file:{quote(os.fsencode(file))}?psow=0"
+    uri = f"file:{quote(os.fsencode(file))}?{_POWERSAFE}"
     db = sqlite3.connect(uri, timeout=BUSY_S, isolation_level=None, check_same_thread=False, uri=True)
     db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a text that changed is found by its checksum
     db.execute("PRAGMA cell_size_check = ON")  # damage is found early
