@@ -123,7 +123,8 @@ def report(url: str, dimension: str, since: datetime | None, until: datetime | N
     from edge_anpr.tools.terminal import table
 
     with closing(Records(url)) as records:
-        total, groups = _asking(lambda: tallied(records.counted(_utc(since), _utc(until))))
+        with closing(records.counted(_utc(since), _utc(until))) as hits:
+            total, groups = _asking(lambda: tallied(hits))
         deleted = _asking(records.deleted)
     if as_json:
         told: dict[str, Any] = {
