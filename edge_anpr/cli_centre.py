@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ _PATH = click.Path(path_type=Path)
 
 @click.group()
 def centre() -> None:
-    """Arm units with a signed list, withdraw it, read sealed hits: what the control room runs.
+    """Arm units with a signed list, withdraw it, take their hits: what the control room runs.
 
     \b
     Once:         edge-anpr centre keygen keys/
-    On each unit: watchlist.source: arm, watchlist.centre_keys: [ticket.pub], delivery.seal_to: hits.pub
+    On each unit: watchlist.source: arm, watchlist.centre_keys: [ticket.pub], delivery.seal_to: hits.pub,
+                  delivery.until: receipt, delivery.receipt_keys: [receipt.pub]
     Every day:    edge-anpr centre arm  --broker HOST:PORT --list FILE --authority FILE --key keys/ticket.key ...
-                  edge-anpr centre hits --broker HOST:PORT --key keys/hits.key
+                  edge-anpr centre serve --broker HOST:PORT --key keys/hits.key --receipt-key keys/receipt.key --db URL
     In a hurry:   edge-anpr centre revoke --broker HOST:PORT --list-id ID --up-to-version N --key keys/ticket.key ...
     """  # noqa: D301 - click wants a real backspace before lines that it is to keep
 
@@ -63,11 +64,13 @@ _ticket_key_option = click.option(
 @centre.command()
 @click.argument("folder", type=_PATH, metavar="DIR")
 def keygen(folder: Path) -> None:
-    """Make the centre's keys in DIR: two secret ones that stay here, two public ones for the units.
+    """Make the centre's keys in DIR: three secret ones that stay here, three public ones for the units.
 
     \b
     ticket.key  secret: signs "this list is for this unit now", and "this list is withdrawn"
     ticket.pub  goes on every unit, under watchlist.centre_keys
+    receipt.key secret: signs "this hit is in our records": units delete what it names
+    receipt.pub goes on every unit, under delivery.receipt_keys
     hits.key    secret: opens hits; whoever has it reads every hit
     hits.pub    goes on every unit, as delivery.seal_to
 
@@ -76,7 +79,7 @@ def keygen(folder: Path) -> None:
     from edge_anpr.privacy import keys, seal
     from edge_anpr.watch import envelope
 
-    names = [folder / f"{name}.{half}" for name in ("ticket", "hits") for half in ("key", "pub")]
+    names = [folder / f"{name}.{half}" for name in ("ticket", "receipt", "hits") for half in ("key", "pub")]
     for path in names:
         if path.exists():
             raise Unusable(f"{path}: is there already; a key is never overwritten: name another folder")
@@ -84,7 +87,11 @@ def keygen(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise Unusable(f"{folder}: cannot be made: {error.strerror}") from error
-    made = (*envelope.new_pair("centre, tickets"), *seal.new_pair("centre, hits"))
+    made = (
+        *envelope.new_pair("centre, tickets"),
+        *envelope.new_pair("centre, receipts"),
+        *seal.new_pair("centre, hits"),
+    )
     for path, key in zip(names, made, strict=True):
         keys.write(path, key)
         click.echo(f"{path}")
@@ -139,7 +146,7 @@ def arm(
             raise Unusable(f"--unit-keys {unit_keys}: holds no UNIT.pub, like pole-07.pub")
     elif auto:
         logging.warning("--auto without --unit-keys: whoever may publish as a unit at this broker gets the list")
-    link = _link("arm", SUBSCRIPTION, at)
+    link = _link("arm", [SUBSCRIPTION], at)
     armer = Armer(link, listfile, withdrawn, secret, None if auto else Operator().decide, units)
     until_stopped(link, armer.turn)
 
@@ -172,7 +179,7 @@ def revoke(
     names = units or ("*",)
     raw = arming.revoke(list_id, up_to_version, names, secret, datetime.now(UTC))
     Revocations(revocations, envelope.trusted_by(secret)).add(raw)
-    link = _link("revoke", SUBSCRIPTION, at)
+    link = _link("revoke", [SUBSCRIPTION], at)
     try:
         told = tell(link, raw, names)
     finally:
@@ -186,6 +193,58 @@ def revoke(
             f"edge-anpr: this broker does not know {who}; is it the right one? `centre arm` tells them", err=True
         )
         sys.exit(1)
+
+
+@centre.command()
+@_broker_options
+@click.option(
+    "--key",
+    "key_paths",
+    required=True,
+    multiple=True,
+    type=_PATH,
+    help="hits.key of `centre keygen`; it opens. Repeatable: old keys still open what waited on a unit.",
+)
+@click.option("--receipt-key", required=True, type=_PATH, help="receipt.key of `centre keygen`; it signs receipts.")
+@click.option("--db", "url", required=True, metavar="URL", help="sqlite:///FILE, or postgresql+pg8000://USER@HOST/DB.")
+@click.option("--keep-days", type=click.FloatRange(min=0, min_open=True), default=28.0, show_default=True)
+@click.option(
+    "--evidence-days", type=click.FloatRange(min=0, min_open=True), help="Pictures go sooner; else with their hits."
+)
+@click.option("--metrics", metavar="HOST:PORT", help="Where Prometheus may ask, like 127.0.0.1:9178.")
+def serve(
+    key_paths: tuple[Path, ...],
+    receipt_key: Path,
+    url: str,
+    keep_days: float,
+    evidence_days: float | None,
+    metrics: str | None,
+    **at: Any,
+) -> None:
+    """Take the hits of all units into a database, each once, and give their units receipts, until Ctrl-C.
+
+    A unit with delivery.until: receipt keeps a hit until its receipt has come, whatever is killed or cut between. Start
+    several with one database, and they share the work. `centre watch` shows what it knows.
+    """
+    from edge_anpr.centre.broker import until_stopped
+    from edge_anpr.centre.metrics import Figures
+    from edge_anpr.centre.metrics import serve as answer
+    from edge_anpr.centre.receiver import UNACKNOWLEDGED, subscriptions
+    from edge_anpr.centre.serving import Keep, Serving
+    from edge_anpr.centre.store import Store
+    from edge_anpr.privacy import keys
+
+    _begin("centre")
+    secrets = [keys.read(path, "x25519", secret=True) for path in key_paths]
+    signing = keys.read(receipt_key, "ed25519", secret=True)
+    store = Store(url)
+    link = _link("serve", subscriptions(signing), at, UNACKNOWLEDGED)
+    keep = Keep(keep_days, keep_days if evidence_days is None else min(evidence_days, keep_days))
+    figures = Figures()
+    if metrics is not None:
+        answer(metrics, figures.registry)
+    until_stopped(link, Serving(link, store, secrets, signing, keep, figures).turn)
+    store.close()
 
 
 @centre.command()
@@ -204,7 +263,7 @@ def hits(key_path: Path, **at: Any) -> None:
 
     _begin("hits")
     secret = keys.read(key_path, "x25519", secret=True)
-    link = _link("hits", SUBSCRIPTION, at)
+    link = _link("hits", [SUBSCRIPTION], at)
     until_stopped(link, HitOpener(link, secret, HitPrinter()).turn)
 
 
@@ -218,7 +277,7 @@ def _public(path: Path) -> Any:
     return keys.read(path, "ed25519", secret=False)
 
 
-def _link(role: str, subscription: str, at: dict[str, Any]) -> Any:
+def _link(role: str, subscriptions: Sequence[str], at: dict[str, Any], unacknowledged: int | None = None) -> Any:
     from edge_anpr.centre.broker import broker, words
     from edge_anpr.unit.mqtt import Link
 
@@ -232,6 +291,6 @@ def _link(role: str, subscription: str, at: dict[str, Any]) -> Any:
         at["username"], at["password_file"], at["ca"], at["certificate"], at["tls_key"],
     )  # fmt: skip
     try:
-        return Link(where, subscribe=subscription)
+        return Link(where, subscribe=subscriptions, unacknowledged=unacknowledged)
     except Unusable as error:
         raise Unusable(words(str(error))) from error

@@ -8,6 +8,7 @@ numbers are anything else.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from edge_anpr.errors import Unusable
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
 HIDDEN = "***"
+# Secrets that systemd hands to a service (LoadCredential=, encrypted by the TPM where there is one).
+CREDENTIAL = "credential:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,20 @@ def _as_path(value: object) -> object:
         return value
     if not value.isprintable():
         raise ValueError("a path holds no control characters")
+    if value.startswith(CREDENTIAL):
+        return _credential(value)
     try:
         return Path(value).expanduser()
     except RuntimeError:
         raise ValueError(f"there is no user {value.split('/')[0][1:]} on this machine") from None
+
+
+def _credential(value: str) -> Path:
+    name = value.removeprefix(CREDENTIAL)
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", name) or name in {".", ".."}:
+        raise ValueError("write credential:NAME, the name that LoadCredential= gives it")
+    # Without systemd (for a technician's `check`, say) there are none: whoever opens the path is told so.
+    return Path(os.environ.get("CREDENTIALS_DIRECTORY", "/run/credentials/none"), name)
 
 
 def _name(value: str) -> str:
@@ -62,6 +75,13 @@ def _rtsp(value: str) -> str:
         raise ValueError("write rtsp://host/stream or rtsps://host/stream")
     if value.endswith("//" + HIDDEN):
         raise ValueError("write the real URL; this one comes from `edge-anpr check`, which hides it")
+    return value
+
+
+def _address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("write HOST:PORT, like 127.0.0.1:9177")
     return value
 
 
@@ -171,12 +191,27 @@ class Privacy(_Strict):
 
 
 class Delivery(_Strict):
-    """Where hits wait until the broker has them, and how much may wait."""
+    """Where hits wait until they are delivered, what counts as that, and how much may wait, and for how long.
+
+    ``until`` receipt: a hit is deleted on the control room's signed receipt, and none is lost. ``until`` puback: on the
+    broker's acknowledgement, and what the broker loses is lost.
+    """
 
     outbox: FilePath = Path("/var/lib/edge-anpr/outbox.db")
     seal_to: FilePath | None = None
+    until: Literal["receipt", "puback"] = "puback"
+    receipt_keys: list[FilePath] = Field(default=[], max_length=2)
     max_megabytes: int = Field(default=200, ge=1, le=100_000)
+    max_days: float = Field(default=28.0, gt=0, le=3650)
     evidence: bool = True
+
+    @model_validator(mode="after")
+    def _whole(self) -> Delivery:
+        if self.until == "receipt" and not self.receipt_keys:
+            raise ValueError("until: receipt needs receipt_keys: whose receipts count (edge-anpr centre keygen)")
+        if self.until == "puback" and self.receipt_keys:
+            raise ValueError("receipt_keys serve until: receipt only; write until: receipt, or leave them out")
+        return self
 
 
 class Tls(_Strict):
@@ -205,9 +240,10 @@ class Mqtt(_Strict):
 
 
 class Health(_Strict):
-    """How often the unit says how it is."""
+    """How often the unit says how it is, and where Prometheus may ask."""
 
     interval_s: float = Field(default=30.0, ge=0.5, le=3600)
+    metrics: Annotated[str, AfterValidator(_address)] | None = None
 
 
 class Config(_Strict):

@@ -144,7 +144,7 @@ USES: tuple[tuple[str, keys.Use], ...] = (("ticket", "ed25519"), ("hits", "x2551
         ({"--revocations": "ticket.pub"}, "--revocations ticket.pub: cannot be made: File exists"),
         ({"--unit-keys": "empty"}, "--unit-keys empty: holds no UNIT.pub"),
         ({"--password-file": "none"}, "--password-file none cannot be read: No such file or directory"),
-        ({"--ca": "none"}, "--ca and --certificate cannot be used: No such file or directory; check none"),
+        ({"--ca": "none"}, "--ca and --certificate cannot be used: ca none: No such file or directory"),
         ({"--broker": "nowhere"}, "--broker takes HOST:PORT"),
         ({"--certificate": "ticket.pub"}, "--certificate and --tls-key go together"),
     ],

@@ -21,6 +21,8 @@ _OPTIONS = {
     "mqtt.password_file": "--password-file",
     "mqtt.username": "--username",
     "mqtt.tls.ca": "--ca",
+    "mqtt.tls.certificate": "--certificate",
+    "mqtt.tls.key": "--tls-key",
     "mqtt.tls": "--ca and --certificate",
     "mqtt.host": "--broker",
     "mqtt.port": "the port of --broker",

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from edge_anpr.errors import Unusable
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _TIME_ERROR = 5  # what adjtimex(2) answers while nothing disciplines the clock
 
@@ -36,6 +43,31 @@ def quality() -> ClockQuality:
     if state < 0 or state == _TIME_ERROR:
         return ClockQuality(False, None)
     return ClockQuality(True, timex.maxerror // 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Uptime:
+    """A moment that no setting of a clock moves: which boot of which machine, and its seconds since then.
+
+    Time asleep counts, time switched off does not.
+    """
+
+    boot: str
+    seconds: float
+
+
+def uptime() -> Uptime:
+    """Now (CLOCK_BOOTTIME). Raises Unusable when the kernel does not say which boot this is."""
+    return Uptime(_boot(), time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
+@cache
+def _boot() -> str:
+    try:
+        told = _BOOT_ID.read_bytes().strip()
+    except OSError as error:
+        raise Unusable(f"{_BOOT_ID} cannot be read: {error.strerror}; let this service see /proc/sys") from error
+    return hashlib.sha256(told).hexdigest()[:16]
 
 
 def utc_of(monotonic_ns: int) -> datetime:

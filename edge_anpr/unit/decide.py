@@ -26,6 +26,7 @@ class Decider:
 
     A hit goes out as soon as two frames agree on a listed plate, and is completed or withdrawn under the same id
     when the passage ends. Without a list in force nothing goes out any more, not even the end of a hit.
+    ``why_refused`` is what the outbox said when it last refused one.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Decider:
         self._open: dict[int, hits.OpenHit] = {}
         self._seq = 0
         self._refusing = False
+        self.why_refused = ""
 
     def take(self, frame: Frame, seen: Seen) -> None:
         """Decide on what a frame showed, and on the passages that ended before it."""
@@ -127,6 +129,7 @@ class Decider:
         try:
             self._append(hit.hit_id, phase.value, body)
         except OutboxFull as error:
+            self.why_refused = str(error)
             self._counters.hits_refused += 1
             if not self._refusing:
                 log.error("hits are being refused: %s", error)

@@ -1,107 +1,46 @@
-"""MQTT 5 towards the broker, for the one thread that owns a Link; the only file that names paho.
+"""MQTT 5 towards the broker, for the one thread that owns a Link.
 
-paho keeps its network thread and its memory-only queue, and nothing else is left to it (its open issues 354,
-492, 613, 891, 893: loops that hang while ``is_connected()`` is true). Each connection is a new client; it is
-given at most ``WINDOW`` messages; its callbacks only append to a deque; silence of three keepalives ends it;
-and when to try again is decided here. A message is acknowledged by a PUBACK that says success, and by nothing
-else.
+Each connection is a new ``Wire``; it is given at most ``WINDOW`` messages; silence of three keepalives ends it; and
+when to try again is decided here. A message is acknowledged by a PUBACK that says success, and by nothing else.
 """
 
 from __future__ import annotations
 
-import random
-import socket
-import ssl
 import threading
 import time
 from collections import deque
-from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import Enum
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
+from edge_anpr.unit import advice
+from edge_anpr.unit.advice import Trouble
+from edge_anpr.unit.backoff import Backoff
+from edge_anpr.unit.tls import Contexts
+from edge_anpr.unit.wire import WINDOW, Answered, Broker, Connected, Ended, Message, Outcome, Received, Wire
 
-from edge_anpr.errors import Unusable
-from edge_anpr.unit.advice import refused, unreachable
+__all__ = [
+    "WINDOW", "Answered", "Broker", "Connected", "Down", "Event", "Link", "Message", "Outcome", "Received",
+]  # fmt: skip
 
-WINDOW = 40
-# What a broker may send us, who have it in RAM several times: the largest sealed list, and a little.
-MAX_PACKET_BYTES = 20 * 1024 * 1024 + 1024
 CONNECT_S = 15.0
-BACKOFF_S = (0.5, 60.0)
-# A connection that ends sooner (thrown out by a second unit of its name, say) does not reset the backoff.
-STEADY_S = 10.0
+BACKOFF_S = (0.5, 30.0)
+UNSTEADY = (5, 600.0)  # so many connections that end within so many seconds: somebody has to know
+SETTLE_S = 2.0  # so long a renewal waits for what is in flight
+CLOCK_STEP_S = 30.0
 SILENT_KEEPALIVES = 3
-NO_MATCHING_SUBSCRIBERS = 0x10
-
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """Where the broker is and how to be let in. ``ca`` None means no TLS."""
-
-    host: str
-    port: int
-    client_id: str
-    keepalive_s: int = 30
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message to publish at QoS 1; the broker throws it away after ``expiry_s``."""
-
-    topic: str
-    payload: bytes = field(repr=False)
-    retain: bool = False
-    expiry_s: int | None = None
-
-
-class Outcome(Enum):
-    """What the broker said to a message."""
-
-    TAKEN = "taken"
-    NO_SUBSCRIBER = "no subscriber"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """The broker has let us in (and has taken the subscription, if there is one)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Down:
-    """A connection, or an attempt at one, has ended; nothing is in flight now. ``reason`` says what to do."""
+    """A connection, or an attempt at one, has ended; nothing is in flight now. ``reason`` says what to do.
+
+    ``alarm`` is a code of ``advice.ALARMS`` when a person has to do something.
+    """
 
     reason: str
     was_connected: bool
     retry_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The PUBACK of a message; ``reason`` is the broker's, in words."""
-
-    ticket: int
-    outcome: Outcome
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message of the subscription."""
-
-    topic: str
-    payload: bytes = field(repr=False)
+    alarm: str | None = None
 
 
 Event = Connected | Down | Answered | Received
@@ -110,17 +49,28 @@ Event = Connected | Down | Answered | Received
 class Link:
     """A lasting wish to be connected to ``broker``; call ``advance`` often, from one thread.
 
-    ``will`` is published by the broker when we vanish; ``subscribe`` is a topic filter, taken at QoS 1.
-    Raises Unusable when the TLS files cannot be used.
+    ``will`` is published by the broker when we vanish; ``subscribe`` are topic filters, taken at QoS 1. With
+    ``unacknowledged`` at most so many messages come before some were given to ``acknowledge``; without it paho
+    acknowledges each by itself. Raises Unusable when the TLS files cannot be used.
     """
 
-    def __init__(self, broker: Broker, *, will: Message | None = None, subscribe: str | None = None) -> None:
-        if broker.ca is not None:
-            _tls(broker)
-        self._broker, self._will, self._subscribe = broker, will, subscribe
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        will: Message | None = None,
+        subscribe: Sequence[str] = (),
+        unacknowledged: int | None = None,
+    ) -> None:
+        self._contexts = None if broker.files is None else Contexts(broker.files)
+        self._broker, self._will, self._subscribe = broker, will, tuple(subscribe)
+        self._unacknowledged = unacknowledged
         self._wake = threading.Event()
-        self._wire: _Wire | None = None
-        self._next_try, self._failures = 0.0, 0
+        self._wire: Wire | None = None
+        self._next_try, self._backoff = 0.0, Backoff(*BACKOFF_S)
+        self._renew_at: float | None = None
+        self._alarm: tuple[str, str] | None = None
+        self._clock_s, self._ends = 0.0, deque[float](maxlen=UNSTEADY[0])
         self._connected_at: float | None = None
         self._in_flight: dict[int, float] = {}
 
@@ -130,9 +80,20 @@ class Link:
         return None if self._connected_at is None else time.monotonic() - self._connected_at
 
     @property
+    def alarm(self) -> tuple[str, str] | None:
+        """Code (of ``advice.ALARMS``) and text of what keeps, or kept, us out; it ends when we are in again.
+
+        Except for those that need a connection to arise: they end when one has stood for ten minutes.
+        """
+        if self._alarm is not None and self.connected_s is not None:
+            lasting = self._alarm[0] in advice.LASTING and self.connected_s < UNSTEADY[1]
+            self._alarm = self._alarm if lasting else None
+        return self._alarm
+
+    @property
     def room(self) -> int:
         """How many messages may be published now."""
-        if self._wire is None or self._connected_at is None:
+        if self._wire is None or self._connected_at is None or self._renew_at is not None:
             return 0
         return max(0, min(WINDOW, self._wire.receive_maximum) - len(self._in_flight))
 
@@ -155,12 +116,39 @@ class Link:
             self._in_flight[ticket] = time.monotonic()
         return ticket
 
+    def hurry(self) -> None:
+        """Something urgent waits: after a break of a steady connection the first attempt comes within a second.
+
+        Call it as often as you like; the attempts after that take their time.
+        """
+        if self._wire is None and (soon_s := self._backoff.hurry()) is not None:
+            self._next_try = min(self._next_try, time.monotonic() + soon_s)
+
+    def renew(self) -> None:
+        """Connect anew at once, politely, with the TLS files as they are now.
+
+        What is in flight gets its answer first, for up to two seconds; nothing is published meanwhile.
+        """
+        if self._renew_at is None:
+            self._renew_at = time.monotonic()
+            self._wake.set()
+
     def advance(self) -> list[Event]:
         """Connect when it is time to, notice silence, and return what has happened since the last call."""
         now, events = time.monotonic(), list[Event]()
         if self._wire is None:
-            if now >= self._next_try:
-                self._wire = _Wire(self._broker, self._will, self._subscribe, self._wake)
+            if self._renew_at is not None:
+                self._renew_at, self._next_try, self._backoff = None, now, Backoff(*BACKOFF_S)
+            if now >= self._next_try or self._clock_was_set():
+                self._wire = Wire(
+                    self._broker,
+                    self._contexts,
+                    self._will,
+                    self._subscribe,
+                    self._unacknowledged,
+                    self._wake,
+                    CONNECT_S,
+                )
             return events
         while self._wire is not None and self._wire.events:
             event = self._wire.events.popleft()
@@ -168,14 +156,21 @@ class Link:
                 self._connected_at = now
             elif isinstance(event, Answered):
                 self._in_flight.pop(event.ticket, None)
-            if isinstance(event, _Ended):
-                events.append(self._down(event.reason, now))
+            if isinstance(event, Ended):
+                events.append(self._down(event.trouble, now))
             else:
                 events.append(event)
         silence = self._silence(now)
         if silence:
-            events.append(self._down(silence, now))
+            events.append(self._down(Trouble(silence), now))
+        if self._may_renew(now):
+            events.append(self._down(Trouble("its certificates have changed; connecting anew"), now, renewed=True))
         return events
+
+    def acknowledge(self, received: Received) -> None:
+        """Tell the broker that a message is held here; nothing happens when its connection has ended meanwhile."""
+        if self._wire is not None:
+            self._wire.acknowledge(received.ticket)
 
     def close(self, farewell: Message | None = None, timeout_s: float = 0.5) -> None:
         """Publish ``farewell`` if connected, wait at most ``timeout_s`` for its PUBACK, and disconnect."""
@@ -206,160 +201,35 @@ class Link:
             return f"silent for {patience:.0f} s; connecting anew"
         return None
 
-    def _down(self, reason: str, now: float) -> Down:
+    def _may_renew(self, now: float) -> bool:
+        # A connection that is being made may have the old files or the new ones; wait for its end, or its beginning.
+        if self._renew_at is None or self._connected_at is None:
+            return False
+        return not self._in_flight or now - self._renew_at > SETTLE_S
+
+    def _clock_was_set(self) -> bool:
+        if self._alarm is None or self._alarm[0] not in advice.CLOCK_ALARMS:
+            return False
+        return abs(_wall_less_monotonic() - self._clock_s) > CLOCK_STEP_S
+
+    def _down(self, trouble: Trouble, now: float, *, renewed: bool = False) -> Down:
         was_connected = self._connected_at is not None
-        steady = self._connected_at is not None and now - self._connected_at >= STEADY_S
-        self._failures = 1 if steady else self._failures + 1
-        longest = min(BACKOFF_S[1], BACKOFF_S[0] * 2 ** min(self._failures - 1, 16))
-        retry_s = longest * random.uniform(0.5, 1.0)  # so that a fleet does not come back all at once
+        if was_connected and not renewed:
+            self._ends.append(now)
+            if trouble.alarm is None and len(self._ends) == UNSTEADY[0] and now - self._ends[0] < UNSTEADY[1]:
+                trouble = advice.unsteady(trouble)
+        retry_s = 0.0 if renewed else self._backoff.after(trouble.pace, self.connected_s)
+        self._next_try, self._clock_s = now + retry_s, _wall_less_monotonic()
+        if trouble.alarm is not None:
+            self._alarm = trouble.alarm, trouble.words
         if self._wire is not None:
-            self._wire.end(polite=False)
-        self._wire, self._connected_at, self._next_try = None, None, now + retry_s
+            self._wire.end(polite=renewed)
+        self._wire, self._connected_at = None, None
+        if self._in_flight:
+            self.hurry()
         self._in_flight.clear()
-        return Down(reason, was_connected, retry_s)
+        return Down(trouble.words, was_connected, self._next_try - now, trouble.alarm)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    reason: str
-
-
-class _Wire:
-    """One connection of one paho client, from its birth to its end. Its callbacks run in paho's thread."""
-
-    def __init__(self, broker: Broker, will: Message | None, subscribe: str | None, wake: threading.Event) -> None:
-        self.events: deque[Connected | Answered | Received | _Ended] = deque()
-        self.began = self.heard = time.monotonic()
-        self.keepalive_s = broker.keepalive_s
-        self.receive_maximum, self.maximum_packet = 65_535, 268_435_455
-        self._broker, self._subscribe, self._wake = broker, subscribe, wake
-        self._abandoned = self._welcome = False
-        self._client = client = paho.Client(
-            CallbackAPIVersion.VERSION2, broker.client_id, protocol=paho.MQTTv5, reconnect_on_failure=False
-        )
-        client.max_inflight_messages_set(WINDOW + 8)
-        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
-        client.on_publish, client.on_message = self._on_publish, self._on_message
-        client.on_subscribe, client.on_log = self._on_subscribe, self._on_log
-        if broker.username is not None:
-            client.username_pw_set(broker.username, broker.password)
-        if will is not None:
-            client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
-        # Name resolution and the TCP and TLS handshakes block, for longer than a SIGTERM may take.
-        self._dialling = threading.Thread(target=self._dial, name="mqtt-dial", daemon=True)
-        self._dialling.start()
-
-    def publish(self, message: Message) -> int | None:
-        properties = None
-        if message.expiry_s is not None:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = message.expiry_s
-        info = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)
-        # On any other answer paho may have queued it; the connection is ending, and with it this client.
-        return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
-
-    def end(self, *, polite: bool) -> None:
-        """Leave this client for good: close its socket, and let its thread, which may hang, find that out."""
-        self._abandoned = True
-        sock = self._client.socket()
-        if polite and self._client.is_connected():
-            self._client.disconnect()
-        elif sock is not None:
-            with suppress(OSError):  # it was closed already, which is all we wanted
-                sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
-        reaper = threading.Thread(target=self._reap, name="mqtt-reap", daemon=True)
-        reaper.start()
-        reaper.join(0.3)
-
-    def _reap(self) -> None:
-        self._dialling.join()
-        self._client.loop_stop()
-
-    def _dial(self) -> None:
-        broker, client = self._broker, self._client
-        try:
-            if broker.ca is not None:
-                client.tls_set_context(_tls(broker))
-            client.connect_timeout = CONNECT_S * 0.6
-            limit = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            limit.MaximumPacketSize = MAX_PACKET_BYTES
-            client.connect(broker.host, broker.port, keepalive=broker.keepalive_s, clean_start=True, properties=limit)
-        except (OSError, ValueError, Unusable) as error:
-            self._tell(_Ended(unreachable(error)))
-            return
-        if self._abandoned:
-            client.disconnect()
-        else:
-            client.loop_start()
-
-    def _tell(self, event: Connected | Answered | Received | _Ended) -> None:
-        self.events.append(event)
-        self._wake.set()
-
-    def _on_connect(
-        self,
-        client: paho.Client,
-        _user: object,
-        _flags: object,
-        code: ReasonCode,
-        properties: Properties | None,
-    ) -> None:
-        if code.is_failure:
-            self._tell(_Ended(refused(code.value, str(code))))
-            return
-        self._welcome = True
-        self.receive_maximum = getattr(properties, "ReceiveMaximum", self.receive_maximum)
-        self.maximum_packet = getattr(properties, "MaximumPacketSize", self.maximum_packet)
-        self.keepalive_s = getattr(properties, "ServerKeepAlive", self.keepalive_s)
-        if self._subscribe is None:
-            self._tell(Connected())
-        else:
-            client.subscribe(self._subscribe, qos=1)
-
-    def _on_subscribe(
-        self, _client: paho.Client, _user: object, _mid: int, codes: list[ReasonCode], _properties: object
-    ) -> None:
-        refused = [code for code in codes if code.is_failure]
-        self._tell(_Ended(f"the broker refuses the subscription: {refused[0]}") if refused else Connected())
-
-    def _on_disconnect(
-        self,
-        _client: paho.Client,
-        _user: object,
-        flags: paho.DisconnectFlags,
-        code: ReasonCode,
-        _properties: object,
-    ) -> None:
-        if flags.is_disconnect_packet_from_server:
-            self._tell(_Ended(refused(code.value, str(code))))
-        elif self._welcome:
-            self._tell(_Ended("the connection broke"))
-        else:
-            self._tell(_Ended("it hung up without an answer; if it wants TLS on this port, set mqtt.tls"))
-
-    def _on_publish(
-        self, _client: paho.Client, _user: object, ticket: int, code: ReasonCode, _properties: object
-    ) -> None:
-        if code.value == NO_MATCHING_SUBSCRIBERS:
-            outcome = Outcome.NO_SUBSCRIBER
-        else:
-            outcome = Outcome.REFUSED if code.is_failure else Outcome.TAKEN
-        self._tell(Answered(ticket, outcome, str(code)))
-
-    def _on_message(self, _client: paho.Client, _user: object, message: paho.MQTTMessage) -> None:
-        self._tell(Received(message.topic, bytes(message.payload)))
-
-    def _on_log(self, _client: paho.Client, _user: object, _level: int, text: str) -> None:
-        if text.startswith("Received "):  # the only place where paho tells of a PINGRESP
-            self.heard = time.monotonic()
-
-
-def _tls(broker: Broker) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=broker.ca)
-        if broker.certificate is not None:
-            context.load_cert_chain(broker.certificate, broker.key)
-    except OSError as error:  # ssl.SSLError is one
-        names = ", ".join(str(path) for path in (broker.ca, broker.certificate, broker.key) if path)
-        raise Unusable(f"mqtt.tls cannot be used: {error.strerror or error}; check {names}") from error
-    return context
+def _wall_less_monotonic() -> float:
+    return time.time() - time.monotonic()

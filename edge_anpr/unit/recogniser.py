@@ -36,7 +36,8 @@ from edge_anpr.unit.hit import Origin
 from edge_anpr.unit.inbox import Inbox
 from edge_anpr.unit.journal import told
 from edge_anpr.unit.lists import Limits, ListFile, Lists
-from edge_anpr.unit.outbox import Outbox
+from edge_anpr.unit.outbox import Outbox, OutboxError
+from edge_anpr.unit.outbox_alarms import OutboxAlarms
 from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Material, Pipeline
 from edge_anpr.unit.vision import Vision
 from edge_anpr.vision.detect import Detector
@@ -71,11 +72,13 @@ def run(config: Config) -> int:
         telling.put("status", tell.status(lists))
         telling.put("birth", tell.birth(config, networks, lists, boot_id))
 
+    alarms = Alarms(lambda text: telling.put("alarm", text))
+    outbox_alarms = OutboxAlarms(alarms, outbox)
     lists = Lists(
         config.unit.id,
         trust,
         Ratchet(config.delivery.outbox.with_name("ratchet.json")),
-        Alarms(lambda text: telling.put("alarm", text)),
+        alarms,
         _limits(config),
         tell_lists,
     )
@@ -93,7 +96,8 @@ def run(config: Config) -> int:
         passes,
         counters,
         origin=Origin(
-            boot_id, config.camera.id, config.camera.direction,
+            f"{config.unit.org}/{config.unit.site}/{config.unit.id}", boot_id,
+            config.camera.id, config.camera.direction,
             networks["detector"].card.sha256, networks["ocr"].card.sha256,
         ),
         append=outbox.append if seal_to is None else sealing(outbox.append, keys.read(seal_to, "x25519", secret=False)),
@@ -107,18 +111,14 @@ def run(config: Config) -> int:
 
     capture = Capture(lambda: _open(config), source, box, counters, every_frame=not _paced(config))
     vision = Vision(pipeline, decider, lists, passes, box, counters)
-    told_s = -config.health.interval_s
+    regularly = _regularly(config.health.interval_s, telling, counters, box, lists, passes)
 
     def tick() -> None:
-        nonlocal told_s
         lists.tick(time.monotonic_ns())
         for look in sources:
             look(lists)
-        if time.monotonic() - told_s >= config.health.interval_s:
-            told_s = time.monotonic()
-            telling.put("health", counters.tell(box.drops, armed=lists.armed is not None))
-        if (hour := passes.finished(datetime.now(UTC))) is not None:
-            telling.put("stats", tell.stats(hour))
+        outbox_alarms.look(counters.hits_refused, decider.why_refused, time.monotonic())
+        regularly()
 
     failures: list[BaseException] = []
     threads = [
@@ -127,6 +127,9 @@ def run(config: Config) -> int:
     ]
     try:
         _until_told_to_end(tick, min(TICK_S, config.health.interval_s))
+    except OutboxError as error:
+        log.critical("%s", error)
+        return 1
     finally:
         stop.set()
         box.close()
@@ -140,6 +143,23 @@ def run(config: Config) -> int:
     outbox.close()
     log.info("stopped")
     return 0
+
+
+def _regularly(
+    interval_s: float, telling: tell.Telling, counters: Counters, box: LatestFrame, lists: Lists, passes: PassCounter
+) -> Callable[[], None]:
+    """What tells the health when it is time, and each hour's traffic; to be called again and again."""
+    told_s = -interval_s
+
+    def regularly() -> None:
+        nonlocal told_s
+        if time.monotonic() - told_s >= interval_s:
+            told_s = time.monotonic()
+            telling.put("health", counters.tell(box.drops, armed=lists.armed is not None))
+        if (hour := passes.finished(datetime.now(UTC))) is not None:
+            telling.put("stats", tell.stats(hour))
+
+    return regularly
 
 
 def _begin(lists: Lists, sources: list[Callable[[Lists], None]], tell_lists: Callable[[], None]) -> None:

@@ -125,7 +125,7 @@ class _Unit:
     ) -> None:
         self._config, self._on_message = config, on_message
         there = [] if address is None else ["--broker", f"{address[0]}:{address[1]}"]
-        self._link = Link(link_to(config, address, "-view"), subscribe=f"{config.topic}/#")
+        self._link = _viewer(config, address)
         self._broker = None if address is None else Child("broker", [embedded.__name__, str(address[1])])
         self._recogniser = Child("recogniser", [*RECOGNISE, "-c", str(config_path)])
         self._publisher = Child("publisher", [*PUBLISH, "-c", str(config_path), *there])
@@ -139,7 +139,7 @@ class _Unit:
             code = None
             while code is None and not self._stopping:
                 code = self._turn()
-                self._link.wait(POLL_S)
+                self._wait()
             if code == 0:
                 self._drain()
             return code or 0
@@ -150,6 +150,12 @@ class _Unit:
 
     def _stop(self, _number: int, _frame: object) -> None:
         self._stopping = True  # and no more: a lock taken here may be one that the main thread holds
+
+    def _wait(self) -> None:
+        if self._link is None:
+            time.sleep(POLL_S)
+        else:
+            self._link.wait(POLL_S)
 
     def _turn(self) -> int | None:
         """Keep everything running; the exit code when that makes no sense any more."""
@@ -170,10 +176,10 @@ class _Unit:
             )
             if child is self._broker:
                 self._deafen()
-        if self._broker:
-            self._want(self._broker)
+        if self._broker and self._want(self._broker) and self._link:
+            self._link.renew()  # it starts within a second, and has no fleet to fear
         # A broker of our own has to have our subscriber first; another one may be away, or refuse it.
-        late = self._complaint is not None or time.monotonic() - self._began > LISTEN_S
+        late = self._link is None or self._complaint is not None or time.monotonic() - self._began > LISTEN_S
         waited = self._broker is None and late
         self._ready = self._ready or self._listening or waited
         if self._ready:
@@ -188,12 +194,15 @@ class _Unit:
         if self._broker is not None:
             self._publisher.kill()
 
-    def _want(self, child: Child) -> None:
-        if child.process is None and time.monotonic() >= child.not_before:
-            child.start()
+    def _want(self, child: Child) -> bool:
+        """Start it if it does not run and may; whether it has been started."""
+        if child.process is not None or time.monotonic() < child.not_before:
+            return False
+        child.start()
+        return True
 
     def _hear(self) -> None:
-        if self._broker is not None and self._broker.process is None:
+        if self._link is None or (self._broker is not None and self._broker.process is None):
             return
         for event in self._link.advance():
             if isinstance(event, Received):
@@ -216,7 +225,7 @@ class _Unit:
         try:
             deadline = time.monotonic() + DRAIN_S
             while not self._stopping and time.monotonic() < deadline:
-                self._link.wait(POLL_S)
+                self._wait()
                 self._hear()
                 if outbox.depth().hits == 0:
                     deadline = min(deadline, time.monotonic() + 0.5)
@@ -231,6 +240,15 @@ class _Unit:
         for child in children:
             child.finish(deadline)
         self._hear()  # what the publisher said last
-        self._link.close()
+        if self._link is not None:
+            self._link.close()
         if self._broker is not None:
             self._broker.kill()  # it has nothing to put in order
+
+
+def _viewer(config: Config, address: tuple[str, int] | None) -> Link | None:
+    """Who listens in this process; nobody where the certificate is the client's name, and there is only one."""
+    if address is None and config.mqtt.tls is not None and config.mqtt.tls.certificate is not None:
+        _log.info("a broker may know this unit by its certificate, as one client; so no messages are shown here")
+        return None
+    return Link(link_to(config, address, "-view"), subscribe=[f"{config.topic}/#"])

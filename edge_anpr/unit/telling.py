@@ -20,15 +20,19 @@ log = logging.getLogger(__name__)
 
 
 class Telling:
-    """Puts states by kind. A full disk is said once, and costs states only."""
+    """Puts states by kind. A full disk is said once; what it did not take is put as soon as it takes anything."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox, self._full = outbox, False
+        self._due: dict[str, bytes] = {}
 
     def put(self, kind: str, payload: bytes) -> None:
         """Replace the state of this kind."""
+        self._due[kind] = payload
         try:
-            self._outbox.put_state(kind, payload)
+            for due in list(self._due):
+                self._outbox.put_state(due, self._due[due])
+                del self._due[due]
         except OutboxFull as error:
             if not self._full:
                 log.error("%s; until then no health is told and hits are refused", error)

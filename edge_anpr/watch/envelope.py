@@ -22,6 +22,7 @@ from edge_anpr.watch import strict
 LIST = "application/vnd.anpr.list+json"
 TICKET = "application/vnd.anpr.ticket+json"
 REVOCATION = "application/vnd.anpr.revocation+json"
+RECEIPT = "application/vnd.anpr.receipt+json"
 # An envelope of 200,000 plates is 3 MB. It is in memory three times while it is opened.
 MAX_BYTES = 16 * 1024 * 1024
 MAX_SIGNATURES = 4

@@ -17,10 +17,10 @@ from edge_anpr.centre.revocations import Revocations
 from edge_anpr.privacy import keys
 from edge_anpr.privacy.keys import Key, key_id
 from edge_anpr.unit import mqtt
+from edge_anpr.unit.carrier import Carrier, Told
 from edge_anpr.unit.inbox import Inbox
 from edge_anpr.unit.mqtt import Broker, Link
 from edge_anpr.unit.outbox import Outbox
-from edge_anpr.unit.publisher import Carrier
 from edge_anpr.watch import envelope, watchlist
 from edge_anpr.watch.arming import Holds, Session
 from edge_anpr.watch.watchlist import Entries, Header, Mandate, Watchlist
@@ -96,7 +96,7 @@ class Centre:
         units: Mapping[str, bytes] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> Armer:
-        link = Link(Broker("127.0.0.1", self.port, f"centre-{len(self.links)}"), subscribe=armer.SUBSCRIPTION)
+        link = Link(Broker("127.0.0.1", self.port, f"centre-{len(self.links)}"), subscribe=[armer.SUBSCRIPTION])
         self.links.append(link)
         listfile, withdrawn = ListFile(self.list_path, AUTHORITIES), Revocations(self.revocations, CENTRE)
         made = Armer(link, listfile, withdrawn, TICKETS, decide, units, now)
@@ -106,13 +106,15 @@ class Centre:
 
     def unit(self, name: str = "pole-07") -> FakeUnit:
         topic = f"anpr/v1/town/bridge/{name}"
-        link = Link(Broker("127.0.0.1", self.port, name), subscribe=f"{topic}/list")
+        link = Link(Broker("127.0.0.1", self.port, name), subscribe=[f"{topic}/list"])
         self.links.append(link)
         # Two of them, as two processes have: SQLite tells changes by others only.
         own, publishers = (Outbox(self.folder / f"{name}.db", 1_000_000) for _ in range(2))
         self.outboxes += [own, publishers]
         inbox = Inbox(self.folder / f"{name}.inbox")
-        unit = FakeUnit(name, own, inbox, Carrier(publishers, link, topic, "cam-1", 60.0, inbox))
+        unit = FakeUnit(
+            name, own, inbox, Carrier(publishers, link, Told(topic, "cam-1", 60.0, 1e6, 10**7), inbox=inbox)
+        )
         self.units.append(unit)
         self.until(lambda: unit.carrier._connected)
         return unit

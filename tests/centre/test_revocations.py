@@ -69,7 +69,7 @@ def test_every_unit_is_told_also_one_that_is_away(centre: Centre, subscribe: Sub
     centre.some_turns()
     gone.carrier._link.close()
     centre.units.remove(gone)
-    link = Link(Broker("127.0.0.1", centre.port, "revoker"), subscribe=revoker.SUBSCRIPTION)
+    link = Link(Broker("127.0.0.1", centre.port, "revoker"), subscribe=[revoker.SUBSCRIPTION])
     began = time.monotonic()
     told = revoker.tell(link, withdrawn(), ("*",))
     link.close()
@@ -83,7 +83,7 @@ def test_every_unit_is_told_also_one_that_is_away(centre: Centre, subscribe: Sub
 def test_only_the_named_units_are_told(centre: Centre) -> None:
     unit, other = centre.unit("pole-07"), centre.unit("pole-08")
     centre.some_turns()
-    link = Link(Broker("127.0.0.1", centre.port, "revoker"), subscribe=revoker.SUBSCRIPTION)
+    link = Link(Broker("127.0.0.1", centre.port, "revoker"), subscribe=[revoker.SUBSCRIPTION])
     told = revoker.tell(link, withdrawn(units=("pole-07", "pole-99")), ("pole-07", "pole-99"))
     link.close()
     assert [one.topic for one in told] == ["anpr/v1/town/bridge/pole-07"]
@@ -93,7 +93,7 @@ def test_only_the_named_units_are_told(centre: Centre) -> None:
 
 
 def test_without_a_broker_it_says_so() -> None:
-    link = Link(Broker("127.0.0.1", free_port(), "revoker"), subscribe=revoker.SUBSCRIPTION)
+    link = Link(Broker("127.0.0.1", free_port(), "revoker"), subscribe=[revoker.SUBSCRIPTION])
     with pytest.raises(Unusable, match="no broker: nothing listens there; check --broker, and"):
         revoker.tell(link, withdrawn(), ("*",))
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_anpr.unit.publisher import Carrier
+from edge_anpr.unit.carrier import Carrier
 from tests.conftest import ScriptedBroker, Subscriber, until
 
 TOPIC = "anpr/v1/town/bridge/pole-07"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_anpr.unit import mqtt, publisher
+from edge_anpr.unit import delivery, mqtt
+from edge_anpr.unit.carrier import Carrier, Told
 from edge_anpr.unit.mqtt import Broker, Link
 from edge_anpr.unit.outbox import Outbox
-from edge_anpr.unit.publisher import Carrier
 from tests.conftest import Process
 from tests.unit.carrying import TOPIC, Carry
 
@@ -20,9 +20,9 @@ RUN = """
 import sys
 from pathlib import Path
 from edge_anpr import config
-from edge_anpr.unit import mqtt, publisher
+from edge_anpr.unit import delivery, mqtt, publisher
 mqtt.BACKOFF_S = (0.02, 0.1)
-publisher.NO_SUBSCRIBER_RETRY_S = 0.1
+delivery.NO_SUBSCRIBER_S = 0.1, 0.1
 sys.exit(publisher.run(config.load(Path(sys.argv[1])), inbox=Path(sys.argv[2]) if sys.argv[2:] else None))
 """
 
@@ -52,16 +52,16 @@ def publish(tmp_path: Path) -> Iterator[Callable[[Path], Process]]:
 def carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Carry]:
     """A publisher's carrier inside the test, which turns it by hand."""
     monkeypatch.setattr(mqtt, "BACKOFF_S", (0.02, 0.1))
-    monkeypatch.setattr(publisher, "NO_SUBSCRIBER_RETRY_S", 0.1)
-    monkeypatch.setattr(publisher, "REFUSED_RETRY_S", 0.1)
-    monkeypatch.setattr(publisher, "GRACE_S", 0.0)
+    monkeypatch.setattr(delivery, "NO_SUBSCRIBER_S", (0.1, 0.1))
+    monkeypatch.setattr(delivery, "REFUSED_S", (0.1, 0.1))
+    monkeypatch.setattr(delivery, "GRACE_S", 0.0)
     caplog.set_level(logging.DEBUG)
     opened: list[Link | Outbox] = []
 
     def carrier(port: int) -> Carrier:
         link, box = Link(Broker("127.0.0.1", port, "unit")), Outbox(tmp_path / "outbox.db", 10_000_000)
         opened.extend((link, box))
-        return Carrier(box, link, TOPIC, "cam-1", 0.5)
+        return Carrier(box, link, Told(TOPIC, "cam-1", 0.5, 1e6, 10**7))
 
     yield carrier
     for one in opened:

@@ -15,6 +15,7 @@ import pytest
 from edge_anpr.datatypes import Box, Frame, PlateDetection, PlateReading, Track
 from edge_anpr.plates.text import ALPHABET
 from edge_anpr.privacy.tokens import PassCounter
+from edge_anpr.unit import hit
 from edge_anpr.unit.decide import Decider
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.hit import Origin
@@ -50,7 +51,7 @@ class Road:
         self.armed: Armed | None = Armed(header, Matcher(table), Breaker(10), "key", "0" * 64, 2**62, {})
         self.decider = Decider(
             self.pipeline, self,  # type: ignore[arg-type] # of the lists it asks which one is in force
-            self.passes, self.counters, origin=Origin("0" * 16, "cam-1", "in", "a", "b"),
+            self.passes, self.counters, origin=Origin("town/bridge/pole-07", "0" * 16, "cam-1", "in", "a", "b"),
             append=self.append, with_evidence=self.evidence, stills=self.stills, utc_of=lambda _: datetime.now(UTC),
         )  # fmt: skip
 
@@ -112,6 +113,7 @@ def test_a_hit_goes_out_when_two_frames_agree_and_is_completed_under_the_same_id
     assert (first["agree"], final["agree"], final["frames"]) == (2, 4, 4)
     assert (final["read"], final["match"]["listed"], final["match"]["entry"]) == (LISTED, LISTED, 1)
     assert (first["seq"], final["seq"]) == (1, 2)
+    assert first["unit"] == final["unit"] == "town/bridge/pole-07"
     assert 0.9 < final["match"]["probability"] < 1
     assert road.counters.hits == 1
 
@@ -180,6 +182,32 @@ def test_the_evidence_is_a_small_picture_and_the_final_one_is_the_widest(road: R
     assert len(base64.b64decode(road.sent[1][1]["evidence"]["jpeg"])) < 6000
 
 
+@pytest.mark.parametrize("shape", [(80, 200), (500, 1900), (700, 700), (900, 60), (21, 21)])
+@pytest.mark.parametrize("colour", [True, False])
+def test_the_evidence_is_at_most_6000_bytes_whatever_it_shows(shape: tuple[int, int], colour: bool) -> None:
+    height, width = shape
+    noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+    quad = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    detection = PlateDetection(Box(0, 0, width, height), quad, 0.9)
+    grey = np.ascontiguousarray(noise[:, :, 0])
+    jpeg = hit.evidence(Frame(0, 0, grey, grey, noise if colour else None), detection)
+    assert len(jpeg) <= hit.MOST_EVIDENCE_BYTES <= 6000
+    shown = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert shown is not None
+    assert abs(shown.shape[1] / shown.shape[0] / (width / height) - 1) < 0.1
+
+
+def test_an_easy_picture_keeps_its_width_and_quality() -> None:
+    plain = np.full((200, 900, 3), 127, np.uint8)
+    detection = PlateDetection(Box(0, 0, 900, 200), np.zeros((4, 2), np.float32), 0.9)
+    shown = cv2.imdecode(
+        np.frombuffer(hit.evidence(Frame(0, 0, plain[:, :, 0], plain[:, :, 0], plain), detection), np.uint8),
+        cv2.IMREAD_COLOR,
+    )
+    assert shown is not None
+    assert shown.shape[1] == 240
+
+
 def test_without_evidence_no_picture_leaves(caplog: pytest.LogCaptureFixture) -> None:
     road = Road(evidence=False)
     road.drive(LISTED, LISTED)
@@ -192,6 +220,7 @@ def test_a_full_outbox_is_counted_and_said_once_without_the_plate(road: Road, ca
     road.drive(LISTED, LISTED, number=2)
     assert road.counters.hits_refused == 4
     assert caplog.text.count("hits are being refused") == 1
+    assert road.decider.why_refused == "the outbox is full"
     road.full = False
     road.drive(LISTED, LISTED, number=3)
     assert "hits are being taken again" in caplog.text

@@ -6,13 +6,14 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
+from edge_anpr.unit.carrier import Carrier, Told
 from edge_anpr.unit.inbox import Inbox
 from edge_anpr.unit.mqtt import Broker, Link
 from edge_anpr.unit.outbox import Outbox
-from edge_anpr.unit.publisher import Carrier
 from tests.conftest import Broker as RealBroker
 from tests.conftest import Process, Subscriber, until
 from tests.unit.carrying import TOPIC, Carry, Script, Subscribe, Write, some_turns, turn
@@ -34,7 +35,7 @@ def test_health_is_told_whatever_the_recogniser_says(
     health = json.loads([payload for topic, payload in broker.published if "/health" in topic][-1])
     assert health["schema"] == "anpr.health/1"
     assert health["at"].endswith("Z")
-    assert health["publisher"]["outbox"] == {"hits": 1, "bytes": len(PLATE)}
+    assert health["publisher"]["outbox"] == {"hits": 1, "bytes": len(PLATE), "oldest_s": ANY}
     assert health["publisher"]["sent"] >= 1
     assert health["publisher"]["acknowledged"] == 0
     assert health["publisher"]["connected_s"] >= 0
@@ -49,7 +50,7 @@ def stated(subscriber: Subscriber, kind: str) -> list[tuple[bytes, bool]]:
     return [(payload, retained) for topic, payload, retained in list(subscriber.heard) if topic == f"{TOPIC}/{kind}"]
 
 
-@pytest.mark.parametrize(("kind", "kept"), [("birth", True), ("alarm", True), ("arm", False), ("stats", False)])
+@pytest.mark.parametrize(("kind", "kept"), [("birth", True), ("arm", False), ("stats", False)])
 def test_a_state_is_said_when_it_changes_and_on_every_connection(
     mosquitto: RealBroker, carry: Carry, outbox: Outbox, subscribe: Subscribe, kind: str, kept: bool
 ) -> None:
@@ -75,6 +76,25 @@ def test_a_state_is_said_when_it_changes_and_on_every_connection(
     outbox.put_state(kind, b"")  # it stands no more
     some_turns(carrier)
     assert stated(again, kind) == [(b"two", False)]
+
+
+def test_alarms_of_both_processes_are_told_as_one(scripted: Script, carry: Carry, outbox: Outbox) -> None:
+    def active() -> list[str]:
+        told = [payload for topic, payload in broker.published if topic == f"{TOPIC}/alarm"]
+        return [alarm["code"] for alarm in json.loads(told[-1])["active"]] if told else ["nothing told"]
+
+    broker = scripted()
+    carrier = carry(broker.port)
+    turn(carrier, lambda: active() == [])  # what an earlier start left at the broker is over
+    broker.puback = 0x87
+    outbox.append("a", "first", PLATE)
+    outbox.put_state("alarm", b'{"schema":"anpr.alarm/1","active":[{"code":"list-refused","since":"x","text":"y"}]}')
+    turn(carrier, lambda: active() == ["list-refused", "hits-not-authorised"])
+    outbox.put_state("alarm", b"\xff")
+    turn(carrier, lambda: active() == ["hits-not-authorised"])
+    broker.puback = 0
+    turn(carrier, lambda: active() == [])
+    assert b"12ABC3" not in b"".join(payload for topic, payload in broker.published if "alarm" in topic)
 
 
 def test_a_unit_without_a_list_is_disarmed_not_online(
@@ -121,8 +141,8 @@ def test_a_message_that_is_not_taken_in_is_counted_and_told_once(
 ) -> None:
     caplog.set_level(logging.INFO)
     inbox = Inbox(tmp_path / "inbox")
-    link = Link(Broker("127.0.0.1", mosquitto.port, "unit"), subscribe=f"{TOPIC}/list")
-    carrier = Carrier(outbox, link, TOPIC, "cam-1", 0.5, inbox)
+    link = Link(Broker("127.0.0.1", mosquitto.port, "unit"), subscribe=[f"{TOPIC}/list"])
+    carrier = Carrier(outbox, link, Told(TOPIC, "cam-1", 0.5, 1e6, 10**7), inbox=inbox)
     subscriber = subscribe(mosquitto.port)
     turn(carrier, lambda: subscriber.payloads("/status"))
     for number in range(20):
