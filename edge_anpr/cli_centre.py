@@ -206,7 +206,7 @@ def revoke(
     help="hits.key of `centre keygen`; it opens. Repeatable: old keys still open what waited on a unit.",
 )
 @click.option("--receipt-key", required=True, type=_PATH, help="receipt.key of `centre keygen`; it signs receipts.")
-@click.option("--db", "url", required=True, metavar="URL", help="sqlite:///FILE, or postgresql+pg8000://USER@HOST/DB.")
+@cli_records.db_option
 @click.option("--keep-days", type=click.FloatRange(min=0, min_open=True), default=28.0, show_default=True)
 @click.option(
     "--evidence-days", type=click.FloatRange(min=0, min_open=True), help="Pictures go sooner; else with their hits."
@@ -226,6 +226,7 @@ def serve(
     A unit with delivery.until: receipt keeps a hit until its receipt has come, whatever is killed or cut between. Start
     several with one database, and they share the work. `centre watch` shows what it knows.
     """
+    cli_records.need_libraries()
     from edge_anpr.centre.broker import until_stopped
     from edge_anpr.centre.metrics import Figures
     from edge_anpr.centre.metrics import serve as answer

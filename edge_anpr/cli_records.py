@@ -44,7 +44,7 @@ def watch(url: str, once: bool) -> None:
 
     Ill units come first. Plates are shown: mind who sees the screen.
     """  # noqa: D301 - click wants a real backspace before lines that it is to keep
-    _need_libraries()
+    need_libraries()
     from edge_anpr.centre.records import Records
     from edge_anpr.tools import watch as view
 
@@ -76,7 +76,7 @@ def feedback(url: str, hit_id: str, verdict: str, note: str, by: str | None) -> 
 
     HIT_ID may be shortened as long as it means one hit, as `centre watch` shows it. `centre report` counts the answers.
     """  # noqa: D301 - as above
-    _need_libraries()
+    need_libraries()
     from edge_anpr.centre.records import Records
     from edge_anpr.centre.store import Store
 
@@ -117,13 +117,14 @@ def report(url: str, dimension: str, since: datetime | None, until: datetime | N
     late       it waited more than five minutes on the unit
     median s   from the picture to the records, where the unit's clock was right
     """  # noqa: D301 - as above
-    _need_libraries()
+    need_libraries()
     from edge_anpr.centre.records import Records
     from edge_anpr.centre.tally import interval, tallied
     from edge_anpr.tools.terminal import table
 
     with closing(Records(url)) as records:
-        total, groups = _asking(lambda: tallied(records.counted(_utc(since), _utc(until))))
+        with closing(records.counted(_utc(since), _utc(until))) as hits:
+            total, groups = _asking(lambda: tallied(hits))
         deleted = _asking(records.deleted)
     if as_json:
         told: dict[str, Any] = {
@@ -172,7 +173,8 @@ def _utc(day: datetime | None) -> datetime | None:
     return None if day is None else day.replace(tzinfo=UTC)
 
 
-def _need_libraries() -> None:
+def need_libraries() -> None:
+    """Raises Unusable when this is a unit's installation, without the centre's libraries."""
     if find_spec("sqlalchemy") is None:
         raise Unusable("the centre's libraries are missing; pip install 'edge-anpr[centre]'")
 

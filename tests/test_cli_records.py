@@ -18,7 +18,10 @@ db, clock, store = records.db, records.clock, records.store  # the fixtures
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(cli.main, ["centre", *map(str, arguments)], env={"COLUMNS": "160"})
+    """In this process; its failure is the test's."""
+    return CliRunner().invoke(
+        cli.main, ["centre", *map(str, arguments)], env={"COLUMNS": "160"}, catch_exceptions=False
+    )
 
 
 def identified(number: int) -> str:
@@ -48,8 +51,9 @@ def test_feedback_is_stored_by_the_beginning_of_an_id_and_the_last_word_counts(
         done = run("feedback", "--db", db, identified(1)[:8].upper(), verdict, "--note", "seen", "--by", "anna")
         assert (done.exit_code, done.output) == (0, f"00000001 of {UNIT}: {verdict}\n")
     done = run("report", "--db", db, "--json")
-    assert json.loads(done.output)["total"]["confirmed"] == 1
-    assert json.loads(done.output)["total"]["misread"] == 0
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert json.loads(done.stdout)["total"]["confirmed"] == 1
+    assert json.loads(done.stdout)["total"]["misread"] == 0
 
 
 @pytest.mark.parametrize(
@@ -74,7 +78,7 @@ def test_a_report_counts_what_a_council_asks(store: Store, clock: Clock, db: str
     for number, verdict in ((1, "confirmed"), (2, "confirmed"), (3, "misread"), (4, "stale")):
         unit = UNIT if number < 3 else "town/bridge/pole-08"
         store.feedback(unit, identified(number), verdict, "", "anna")
-    told = json.loads(run("report", "--db", db, "--json").output)
+    told = json.loads(run("report", "--db", db, "--json").stdout)
     assert told["total"] == {
         "hits": 6, "confirmed": 2, "misread": 1, "stale": 1, "not_judged": 2, "withdrawn": 1, "late": 1, "right": 0.5,
         "right_95": list(interval(2, 4)), "median_delivery_s": 1.5,
@@ -89,7 +93,7 @@ def test_a_report_counts_what_a_council_asks(store: Store, clock: Clock, db: str
         "month": [("2026-05", 4, 0.5), ("2026-06", 2, None)],
     }
     assert "12ABC3" not in json.dumps(told)
-    june = json.loads(run("report", "--db", db, "--json", "--since", "2026-06-01", "--until", "2026-06-02").output)
+    june = json.loads(run("report", "--db", db, "--json", "--since", "2026-06-01", "--until", "2026-06-02").stdout)
     assert june["total"]["hits"] == 2
     assert june["total"]["median_delivery_s"] == 10.0  # a picture from the future has no known time
 

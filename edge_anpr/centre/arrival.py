@@ -16,7 +16,7 @@ RANK = {"first": 0, "final": 1, "withdrawn": 2}
 
 
 class Taken(StrEnum):
-    """What became of a message; whichever it is, the store holds it, and it may be receipted.
+    """What became of a message; whichever it is, the store holds it on disk.
 
     New; here already; a second message for the same place with other content; one that no record can be made of. The
     last two are kept aside as poison.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -135,8 +135,8 @@ class Records:
             found: datetime | None = connection.execute(select(func.max(tables.beat.c.at))).scalar()
         return found
 
-    def counted(self, since: datetime | None, until: datetime | None) -> Iterator[Counted]:
-        """Every hit that arrived in this time, as far as it is counted."""
+    def counted(self, since: datetime | None, until: datetime | None) -> Generator[Counted]:
+        """Every hit that arrived in this time, as far as it is counted; close it if you stop before the end."""
         hit = tables.hit.c
         query = select(
             hit.unit, hit.list_id, hit["class"], hit.received_at, hit.captured_at, hit.clock_sync, hit.phase, hit.late,
