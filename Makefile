@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300
 
-.PHONY: help run test check mosquitto prove-forgetting fuzz format evaluate year train demo clean
+.PHONY: help run test check services torture broker-certs prove-forgetting fuzz format evaluate year train demo clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -15,17 +15,32 @@ help: ## this list
 run: $(VENV)/.demo ## the demo, or your own unit: make run CONFIG=unit.yaml
 	@$(BIN)/edge-anpr run $(if $(CONFIG),-c '$(CONFIG)',--demo)
 
-test: $(VENV)/.dev mosquitto ## all tests; installs mosquitto from Debian when it is missing
+test: $(VENV)/.dev services ## all tests; installs from Debian what they need: mosquitto, PostgreSQL, strace, faketime
 	@$(BIN)/pytest $(ARGS)
 
-mosquitto:
-	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || { $(APT) update -qq && $(APT) install -y -qq mosquitto; }
+# Of PostgreSQL the programs only: the tests start servers of their own, so Debian is asked to make and start none.
+NO_CLUSTER := /etc/postgresql-common/createcluster.d
+services:
+	@need=; PATH="$$PATH:/usr/sbin"; \
+	for one in mosquitto strace faketime; do command -v $$one >/dev/null || need="$$need $$one"; done; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need="$$need postgresql"; \
+	[ -z "$$need" ] || { echo "installing$$need"; $(SUDO) mkdir -p $(NO_CLUSTER); \
+	  echo 'create_main_cluster = false' | $(SUDO) tee $(NO_CLUSTER)/edge-anpr.conf >/dev/null; \
+	  $(APT) update -qq && $(APT) install -y -qq --no-install-recommends $$need; done=$$?; \
+	  $(SUDO) rm -f $(NO_CLUSTER)/edge-anpr.conf; $(SUDO) rmdir --ignore-fail-on-non-empty $(NO_CLUSTER); exit $$done; }
 
 check: $(VENV)/.dev ## format, lint with the import rule, strict types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
+
+torture: $(VENV)/.dev services ## kill, cut and corrupt everything between unit and records, and count (25 minutes): ARGS="--seed N"
+	@$(BIN)/python -m tests.torture $(ARGS)
+
+broker-certs: $(VENV)/.dev ## an authority and a broker's certificate: make broker-certs NAME=mqtt.example.org (see docs/broker.md)
+	@$(BIN)/edge-anpr provision ca authority
+	@$(BIN)/edge-anpr provision broker authority --name $(NAME)
 
 fuzz: $(VENV)/.dev ## throw broken input at every parser for a while: make fuzz MINUTES=10
 	@$(BIN)/python -m tests.fuzz.parsers $(or $(MINUTES),10)
@@ -34,7 +49,7 @@ format: $(VENV)/.dev ## let ruff put the code into shape
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix-only .
 
-prove-forgetting: $(VENV)/.dev mosquitto ## look for every form of 100 plates in a real unit (root, ten minutes); writes forgetting.md
+prove-forgetting: $(VENV)/.dev services ## look for every form of 100 plates in a real unit (root, ten minutes); writes forgetting.md
 	@$(SUDO) env PYTHONPATH=.:models/training $(BIN)/python -m tests.privacy.prove $(ARGS)
 
 evaluate: $(VENV)/.evaluate ## measure the models on labelled material: make evaluate DATA=folder (ARGS="--only clips")
