@@ -236,6 +236,7 @@ def serve(
     from edge_anpr.privacy import keys
 
     _begin("centre")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     secrets = [keys.read(path, "x25519", secret=True) for path in key_paths]
     signing = keys.read(receipt_key, "ed25519", secret=True)
     store = Store(url)

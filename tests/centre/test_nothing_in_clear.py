@@ -27,8 +27,8 @@ PICTURE = "jpeg of hit"
 def forms(text: str) -> list[bytes]:
     raw = text.encode()
     texts = [raw, raw.lower(), text.encode("utf-16-le"), raw.hex().encode(), raw.hex().upper().encode()]
-    # In base64 a text looks in three ways, by its place: of each the groups that lie wholly in it, with the quotes round
-    # it if that fills one. Six bytes at least, or it would be found by chance.
+    # In base64 a text looks in three ways, by its place: of each the groups that lie wholly in it, with the quotes if
+    # they fill one. Six bytes at least, or it would be found by chance.
     groups = [
         said[start : start + (len(said) - start) // 3 * 3] for said in (raw, b'"' + raw + b'"') for start in range(3)
     ]
