@@ -433,7 +433,6 @@ def test_mending_may_be_cut_short_at_any_step(tmp_path: Path, monkeypatch: pytes
                 plug.setattr(Path, name, cut(name, getattr(Path, name)))
             for name in ("create", "lay", "open_file", "sync"):
                 plug.setattr(outbox_file, name, cut(name, getattr(outbox_file, name)))
-            plug.setattr(mending, "sync", cut("sync", outbox_file.sync))
             try:
                 Outbox(path, BIG).close()
             except Plug:
