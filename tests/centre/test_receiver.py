@@ -21,6 +21,7 @@ from edge_anpr.privacy import seal
 from edge_anpr.privacy.keys import Key, key_id
 from edge_anpr.unit import delivery
 from edge_anpr.unit.carrier import Carrier, Told
+from edge_anpr.unit.clock import Uptime
 from edge_anpr.unit.mqtt import Broker, Link
 from edge_anpr.unit.outbox import Outbox
 from edge_anpr.watch import envelope, receipt
@@ -125,6 +126,23 @@ def test_hits_are_stored_once_receipted_and_then_deleted(way: Way) -> None:
     assert b'edge_anpr_hit_messages_total{outcome="stored",unit="town/bridge/pole-07"} 60.0' in generate_latest(
         way.figures.registry
     )
+
+
+def test_what_waited_too_long_or_since_before_a_reboot_is_late(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_anpr.unit.carrier.LATE_S", 0.5)
+    before = Outbox(way.folder / "outbox.db", 10_000_000, now=lambda: Uptime("another boot", 5.0))
+    before.append(f"{1:032x}", "final", seal.seal(json.dumps(body(1)).encode(), SEALS))
+    before.close()
+    way.append(2)
+    way.some_turns()
+    way.some_turns()  # nobody takes them yet
+    way.append(3)
+    way.open()
+    way.turn(way.empty)
+    hits = {hit.hit_id[-1]: (hit.late, hit.age_s) for hit in way.rows(tables.hit)}
+    assert hits["1"] == (True, None)
+    assert hits["2"][0] is True
+    assert hits["3"][0] is False
 
 
 def test_without_a_centre_nothing_is_deleted_and_with_one_everything_comes(

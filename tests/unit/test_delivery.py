@@ -288,3 +288,14 @@ def test_a_long_backlog_is_not_read_again_and_again(bench: Bench, monkeypatch: p
         read[:] = [spent]
     assert bench.left() == []
     assert spent < 800  # and not 300 each time
+
+
+def test_a_week_without_any_receipt_costs_little_and_breaks_nothing(bench: Bench) -> None:
+    bench.hit(*names("h", 5))
+    spent = len(bench.send())
+    for _ in range(7 * 24 * 60):
+        bench.pass_s(60)
+        spent += len(bench.send())
+    assert 7 * 24 * 60 - 10 <= spent <= 7 * 24 * 60 + 10
+    bench.receipt("h000")
+    assert bench.send() == ["h001", "h002", "h003", "h004"]

@@ -112,6 +112,7 @@ def test_a_hit_too_large_for_the_broker_does_not_stop_the_others(
     assert [row.hit_id for row in outbox.waiting(0, 9)] == ["a"]
     some_turns(carrier)
     assert sum("too large" in line for line in caplog.messages) == 1
+    assert json.loads(carrier.health())["publisher"]["parked"] == 1
 
 
 def test_an_unreachable_broker_is_told_once(carry: Carry, outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
