@@ -145,7 +145,6 @@ class Carrier:
             self._backlog = False
             _log.info("outbox drained")
             self._alarms.clear("outbox-expired")
-            self._alarms.clear("outbox-filling")
 
     def _hear(self, event: Event) -> None:
         match event:

@@ -15,8 +15,8 @@ from edge_anpr.unit import delivery, mqtt
 from edge_anpr.unit.carrier import Carrier, Told
 from edge_anpr.unit.mqtt import Broker, Link
 from edge_anpr.unit.outbox import Outbox, OutboxFull
-from tests.conftest import ScriptedBroker
-from tests.unit.carrying import TOPIC, Script, turn
+from tests.conftest import ScriptedBroker, free_port
+from tests.unit.carrying import TOPIC, Script, some_turns, turn
 
 PLATE = b'{"read":"12ABC3"}'
 Open = Callable[..., Carrier]
@@ -54,12 +54,17 @@ def test_a_disk_that_takes_no_deletion_is_told_and_asked_again(
     carrier = unit(broker.port)
     delete = carrier._outbox.delete
 
-    def refuse(_rowids: object) -> None:
+    refused = []
+
+    def refuse(rowids: object) -> None:
+        refused.append(rowids)
         raise OutboxFull("the disk of the outbox is full; free some space")
 
     monkeypatch.setattr(carrier._outbox, "delete", refuse)
     outbox.append("a", "first", PLATE)
     turn(carrier, lambda: "free some space" in active(broker).get("outbox-not-writable", ""))
+    some_turns(carrier)
+    assert len(refused) <= 12  # in 0.4 s; a card that is full is not to be asked in every turn
     assert outbox.depth().hits == 1
     assert sum("/hit/" in topic for topic, _ in broker.published) == 1
     monkeypatch.setattr(carrier._outbox, "delete", delete)
@@ -112,6 +117,17 @@ def test_hits_without_receipts_are_told(
     assert health["without_receipt_s"] > 0
     assert health["outbox"]["hits"] == 1
     assert health["acknowledged"] >= 1
+
+
+def test_a_live_hit_hurries_a_link_that_is_down(unit: Open, outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    carrier = unit(free_port())
+    hurried = []
+    monkeypatch.setattr(carrier._link, "hurry", lambda: hurried.append(1))
+    some_turns(carrier)
+    assert hurried == []
+    outbox.append("a", "first", PLATE)
+    some_turns(carrier)
+    assert hurried == [1]
 
 
 def test_what_the_link_says_is_an_alarm_until_it_is_over(
