@@ -112,7 +112,9 @@ def test_a_damaged_outbox_is_mended_told_and_found_by_another_process_ends_this_
         outbox = Outbox(path, 10**6)
         until(lambda: b"outbox-damaged" in (outbox.state("alarm") or b""), 10)
         (alarm,) = json.loads(outbox.state("alarm") or b"")["active"]
-        assert alarm["text"].startswith("the outbox was damaged: 1 messages were carried over, 0 lost; the old file is ")
+        assert alarm["text"].startswith(
+            "the outbox was damaged: 1 messages were carried over, 0 lost; the old file is "
+        )
         assert [row.hit_id for row in outbox.waiting(0, 1)] == ["before"]
         outbox.close()
         path.with_name("outbox.db.damaged").touch()  # as the publisher does when it finds damage
