@@ -287,8 +287,9 @@ class Outbox:
         if boot == now.boot:
             return float(powered_s - boottime_s)
         newest = self._db.execute("SELECT powered_s FROM hit ORDER BY id DESC LIMIT 1").fetchone()
-        # All of this boot may have passed since then, or the card comes from a machine that ran until just now.
-        passed_s = min(now.seconds, TOUCH_S)
+        # All of this boot may have passed since then, or the card comes from a machine that ran until just now. Where
+        # there was no clock before, it begins.
+        passed_s = min(now.seconds, TOUCH_S) if row else 0.0
         self._offset_s = max(powered_s, newest[0] if newest else 0.0) + passed_s - now.seconds
         self._put_clock()
         return self._offset_s

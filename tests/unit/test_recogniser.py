@@ -97,6 +97,36 @@ def test_a_disk_that_is_full_from_the_start_is_one_clear_line(small_disk: Path, 
     assert "outbox.db cannot be used: the disk is full; free some space" in line
 
 
+def test_a_damaged_outbox_is_mended_told_and_found_by_another_process_ends_this_one(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    outbox = Outbox(path, 10**6)
+    outbox.append("before", "first", b"1")
+    outbox.close()
+    path.write_bytes(b"torn" + path.read_bytes()[4:])
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "edge_anpr", "recognise", "-c", str(unit(tmp_path, path, camera_of("live")))]
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stderr=out)
+    try:
+        until(lambda: b"watching" in log.read_bytes(), 30)
+        outbox = Outbox(path, 10**6)
+        until(lambda: b"outbox-damaged" in (outbox.state("alarm") or b""), 10)
+        (alarm,) = json.loads(outbox.state("alarm") or b"")["active"]
+        assert alarm["text"].startswith(
+            "the outbox was damaged: 1 messages were carried over, 0 lost; the old file is "
+        )
+        assert [row.hit_id for row in outbox.waiting(0, 1)] == ["before"]
+        outbox.close()
+        path.with_name("outbox.db.damaged").touch()  # as the publisher does when it finds damage
+        assert process.wait(10) == 1
+    finally:
+        process.kill()
+        process.wait()
+    said = log.read_text()
+    assert said.splitlines()[-1].endswith(f"outbox {path} is damaged; it is mended when all its processes start anew")
+    assert "Traceback" not in said
+
+
 DAEMON = """
 import sys
 from datetime import UTC, datetime
