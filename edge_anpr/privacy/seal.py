@@ -16,7 +16,7 @@ from edge_anpr.privacy.keys import Key
 
 MAGIC = b"anpr-sealed/1\n"
 _LENGTH_BYTES = 4
-# A hit is 1 kB without its picture (as one that is withdrawn), 2 to 10 kB with it, 28 kB at the very worst. From 8 kB
+# A hit is 1 kB without its picture (as one that is withdrawn), 3 to 6 kB with it, 15 kB at the very worst. From 8 kB
 # on, doubling: nearly all are 8 or 16 kB, and a withdrawn one looks like any other.
 SMALLEST_BYTES = 8 * 1024
 # Above it are lists only. Doubling would cost a mobile link up to twice the bytes; steps of an eighth cost 12.5 %, and

@@ -14,7 +14,6 @@ from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.clock import quality
 from edge_anpr.unit.delivery import LATE_S, Delivery, Flight
 from edge_anpr.unit.inbox import Inbox
-from edge_anpr.unit.mending import Mended
 from edge_anpr.unit.mqtt import Answered, Connected, Down, Event, Link, Message, Outcome, Received
 from edge_anpr.unit.outbox import Outbox, OutboxFull
 from edge_anpr.watch import receipt
@@ -281,8 +280,6 @@ class Carrier:
                 "outbox-expired",
                 f"{self.counts.expired} messages were deleted undelivered: older than delivery.max_days",
             )
-        if (mended := self._outbox.mended) is not None:
-            self._alarms.raise_("outbox-damaged", _mended(mended))
         depth = self._outbox.depth()
         full, old = depth.bytes / told.max_bytes, (depth.oldest_s or 0.0) / told.max_age_s
         if max(full, old) >= FILLING:
@@ -357,11 +354,3 @@ class Carrier:
         if not isinstance(state, dict):
             return {"state": "unreadable", "age_s": round(age_s, 1)}
         return {**state, "age_s": round(age_s, 1)}
-
-
-def _mended(mended: Mended) -> str:
-    lost = "nobody knows how many were" if mended.lost is None else f"{mended.lost} were"
-    return (
-        f"the outbox was damaged and has been made anew: {mended.rescued} messages were carried over, {lost} lost; "
-        f"the old file is {mended.path}; check the card, then move that file away"
-    )

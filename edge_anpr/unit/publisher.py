@@ -9,6 +9,7 @@ import hashlib
 import logging
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from edge_anpr.config import Config
@@ -73,7 +74,8 @@ def run(config: Config, broker: tuple[str, int] | None = None, inbox: Path | Non
         return 1
     finally:
         link.close(Message(f"{topic}/status", states.status("offline"), retain=True))
-        carrier.settle(0.0)
+        with suppress(OutboxError):  # it is damaged; the next start mends it
+            carrier.settle(0.0)
         outbox.close()
     return 0
 
