@@ -43,6 +43,7 @@ class Way:
         self.outbox = Outbox(folder / "outbox.db", 10_000_000)
         self.store = Store(f"sqlite:///{folder}/centre.db")
         self.figures = Figures()
+        self.keep = Keep(28.0, 28.0)
         self.carrier, self.link = self._unit()
         self.centre_link: Link | None = None
         self.centre: Serving | None = None
@@ -58,9 +59,7 @@ class Way:
             subscribe=receiver.subscriptions(SIGNING),
             unacknowledged=receiver.UNACKNOWLEDGED,
         )
-        self.centre = Serving(
-            self.centre_link, self.store, secrets or (OPENS,), SIGNING, Keep(28.0, 28.0), self.figures
-        )
+        self.centre = Serving(self.centre_link, self.store, secrets or (OPENS,), SIGNING, self.keep, self.figures)
         return self.centre
 
     def close_centre(self) -> None:
@@ -113,19 +112,19 @@ def way(tmp_path: Path, mosquitto: RealBroker, monkeypatch: pytest.MonkeyPatch) 
 
 def test_hits_are_stored_once_receipted_and_then_deleted(way: Way) -> None:
     way.open()
-    for number in range(1, 61):
+    number_of_hits = receiver.UNACKNOWLEDGED + 40  # so that it stands still unless they are acknowledged
+    for number in range(1, number_of_hits + 1):
         way.append(number, sealed=number % 2 == 0)
-    way.turn(way.empty)
+    way.turn(way.empty, 30)
     hits = way.rows(tables.hit)
-    assert sorted(hit.hit_id for hit in hits) == [f"{number:032x}" for number in range(1, 61)]
+    assert sorted(hit.hit_id for hit in hits) == [f"{number:032x}" for number in range(1, number_of_hits + 1)]
     assert {hit.unit for hit in hits} == {UNIT}
-    assert {(hit.late, hit.age_s) for hit in hits} <= {(False, age) for age in range(10)}
-    assert len(way.rows(tables.report)) == 60
-    assert [report.seq for report in way.rows(tables.report)] == list(range(1, 61))
-    assert way.carrier.counts.receipted == 60
-    assert b'edge_anpr_hit_messages_total{outcome="stored",unit="town/bridge/pole-07"} 60.0' in generate_latest(
-        way.figures.registry
-    )
+    assert {(hit.late, hit.age_s) for hit in hits} <= {(False, age) for age in range(40)}
+    assert [report.seq for report in way.rows(tables.report)] == list(range(1, number_of_hits + 1))
+    assert way.carrier.counts.receipted == number_of_hits
+    told = generate_latest(way.figures.registry).decode()
+    assert f'edge_anpr_hit_messages_total{{outcome="stored",unit="{UNIT}"}} {number_of_hits}.0' in told
+    assert f"edge_anpr_receipts_total {number_of_hits}.0" in told
 
 
 def test_what_waited_too_long_or_since_before_a_reboot_is_late(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,6 +202,7 @@ def test_what_is_no_hit_is_kept_aside_and_stays_on_the_unit(way: Way, caplog: py
         json.dumps(body(3, camera="cam-2")).encode(),
         json.dumps({**body(4), "more": 1}).encode(),
         json.dumps(body(5)).encode().replace(b'"model"', b'"\\ud800"'),
+        json.dumps(body(6, seq=2**70)).encode(),
         b"\xff" * 2000,
         b"[" * 100_000,
         b"x" * 1_000_000,
@@ -219,8 +219,9 @@ def test_what_is_no_hit_is_kept_aside_and_stays_on_the_unit(way: Way, caplog: py
         "it came under the topic of another unit or camera",
         "it is no anpr.hit/1",
         "1000000 bytes are too large for a hit",
+        "no record can be made of it: a value is missing or out of range",
     }
-    assert caplog.text.count("a message is kept aside") == 4
+    assert caplog.text.count("a message is kept aside") == 5
     assert "12ABC3" not in caplog.text
     # A centre that has the key takes what this one could not.
     way.close_centre()
@@ -301,6 +302,41 @@ def test_two_centres_share_the_work(way: Way, tmp_path: Path) -> None:
         assert b'outcome="stored"' in generate_latest(one.registry)
     link.close()
     store.close()
+
+
+def test_the_name_of_the_share_is_the_same_for_the_same_key_alone() -> None:
+    other, _ = envelope.new_pair("another centre")
+    names = [receiver.subscriptions(key)[0].split("/")[1] for key in (SIGNING, SIGNING, other)]
+    assert names[0] == names[1] != names[2]
+    assert SIGNED_BY.raw.hex()[:16] not in names[0]
+
+
+def test_what_has_had_its_time_is_forgotten(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_anpr.centre.serving.FORGET_S", 0.1)
+    way.keep = Keep(1e-6, 1e-6)  # a tenth of a second
+    way.open()
+    way.append(1)
+    way.turn(way.empty)
+    way.turn(lambda: not way.rows(tables.hit) and not way.rows(tables.evidence))
+    assert {row.kind for row in way.rows(tables.deletion)} == {"hits", "evidence"}
+
+
+def test_while_the_centre_hears_nothing_nobody_falls_silent(
+    way: Way, mosquitto: RealBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_anpr.centre.serving.JUDGE_S", 0.05)
+    monkeypatch.setattr("edge_anpr.centre.fleet.INTERVALS", (0.1, 3600.0))
+    centre = way.open()
+    way.turn(lambda: way.rows(tables.unit) and way.rows(tables.unit)[0].interval_s == 0.5)
+    mosquitto.kill()
+    ends = time.monotonic() + 2.5  # five intervals
+
+    def over() -> bool:
+        centre.turn()
+        return time.monotonic() > ends
+
+    until(over)
+    assert "silent" not in {alarm.code for alarm in way.rows(tables.alarm)}
 
 
 def test_a_unit_that_falls_silent_is_an_alarm_and_its_last_words_are_no_proof_of_life(
