@@ -14,6 +14,7 @@ import click
 
 import edge_anpr
 from edge_anpr.cli_centre import centre
+from edge_anpr.cli_load import load
 from edge_anpr.cli_provision import provision
 from edge_anpr.cli_watchlist import watchlist
 from edge_anpr.errors import Unusable
@@ -66,6 +67,7 @@ def main() -> None:
 
 main.add_command(watchlist)
 main.add_command(centre)
+main.add_command(load)
 main.add_command(provision)
 
 

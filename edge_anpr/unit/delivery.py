@@ -225,19 +225,16 @@ class Delivery:
                 parked.pause_s = min(parked.pause_s * 2, PARKED_S[1])
                 parked.again_s = now_s + parked.pause_s
                 self._take(self._backlog, self._outbox.waiting(rowid - 1, 1), now_s)
-        young = self._near(self._live, self._young(LIVE - len(self._live)), LIVE)
-        for row in young:
+        for row in self._fill(self._live, self._young(LIVE - len(self._live)), LIVE, now_s):
             self._live_after = row.rowid
-        self._take(self._live, [row for row in young if row.rowid not in self._parked], now_s)
         while (room := BACKLOG - len(self._backlog)) > 0:
             first = self._outbox.waiting(self._backlog_after, 1)  # what is young is not read again and again
             if not first or _is_young(first[0]):
                 return
             rows = self._outbox.waiting(self._backlog_after, room)
-            old = self._near(self._backlog, takewhile(lambda row: not _is_young(row), rows), BACKLOG)
+            old = self._fill(self._backlog, takewhile(lambda row: not _is_young(row), rows), BACKLOG, now_s)
             for row in old:
                 self._backlog_after = row.rowid
-            self._take(self._backlog, [row for row in old if row.rowid not in self._parked], now_s)
             if len(old) < room:
                 return
 
@@ -249,15 +246,23 @@ class Delivery:
             rows = self._outbox.recent(self._live_after, LATE_S, room)
         return rows
 
-    def _near(self, lane: dict[int, Flight], rows: Iterable[Row], size: int) -> list[Row]:
-        """Those of ``rows`` that lie in the window of the lane's oldest.
+    def _fill(self, lane: dict[int, Flight], rows: Iterable[Row], size: int, now_s: float) -> list[Row]:
+        """Take those of ``rows`` that lie in the window of the lane's oldest; returns them, and the parked between.
 
         A lane that has just begun does not hold what was delivered on the connection before, and must count it all the
-        same: else each connection might let another window pass a hit that is slow to arrive.
+        same: else each connection might let another window pass a hit that is slow to arrive. What is missing between
+        the oldest and the end of its window has passed it.
         """
         rows = list(rows)
-        oldest = min((rowid for rowid in lane if rowid not in self._parked), default=rows[0].rowid if rows else 0)
-        return [row for row in rows if row.rowid < oldest + size]
+        waiting = [rowid for rowid in (*lane, *(row.rowid for row in rows)) if rowid not in self._parked]
+        if not waiting:
+            return rows
+        oldest = min(waiting)
+        near = list(takewhile(lambda row: row.rowid in self._parked or row.rowid < oldest + size, rows))
+        self._take(lane, [row for row in near if row.rowid not in self._parked], now_s)
+        if len(near) < len(rows) and oldest in lane:
+            lane[oldest].passed = True
+        return near
 
     def _take(self, lane: dict[int, Flight], rows: Sequence[Row], now_s: float) -> None:
         for row in rows:

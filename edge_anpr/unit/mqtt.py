@@ -51,7 +51,8 @@ class Link:
 
     ``will`` is published by the broker when we vanish; ``subscribe`` are topic filters, taken at QoS 1. With
     ``unacknowledged`` at most so many messages come before some were given to ``acknowledge``; without it paho
-    acknowledges each by itself. Raises Unusable when the TLS files cannot be used.
+    acknowledges each by itself. ``wake`` is set whenever something has come, for who has many links. Raises Unusable
+    when the TLS files cannot be used.
     """
 
     def __init__(
@@ -61,11 +62,12 @@ class Link:
         will: Message | None = None,
         subscribe: Sequence[str] = (),
         unacknowledged: int | None = None,
+        wake: threading.Event | None = None,
     ) -> None:
         self._contexts = None if broker.files is None else Contexts(broker.files)
         self._broker, self._will, self._subscribe = broker, will, tuple(subscribe)
         self._unacknowledged = unacknowledged
-        self._wake = threading.Event()
+        self._wake = threading.Event() if wake is None else wake
         self._wire: Wire | None = None
         self._next_try, self._backoff = 0.0, Backoff(*BACKOFF_S)
         self._renew_at: float | None = None

@@ -70,7 +70,7 @@ class Hardened(Broker):
         self._files: dict[str, Files] = {}
 
     def start(self) -> None:
-        self._install()
+        self.install()
         super().start()
 
     def unit(self, name: str = "town/bridge/pole-07", cameras: tuple[str, ...] = ("cam-1",)) -> Files:
@@ -89,7 +89,7 @@ class Hardened(Broker):
     def reload(self) -> None:
         """Give the broker the newest acl and crl.pem, and let it read them if it runs."""
         if self.running is not None:
-            self._install()
+            self.install()
             self.hangup()
 
     def hangup(self) -> None:
@@ -112,7 +112,8 @@ class Hardened(Broker):
         status = Path(f"/proc/{self.running.pid}/status").read_text("ascii")
         return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
 
-    def _install(self) -> None:
+    def install(self) -> None:
+        """Put the newest acl and crl.pem where the broker reads them."""
         files = (self.authority_folder / "crl.pem", self.authority_folder / "acl")
         environment = os.environ | {
             "MOSQUITTO_ETC": str(self.etc), "MOSQUITTO_USER": str(os.getuid()), "MOSQUITTO_RELOAD": "true",

@@ -202,6 +202,18 @@ def test_one_that_alone_is_not_taken_holds_up_nobody(bench: Bench) -> None:
     assert bench.delivery.parked == 0
 
 
+def test_nor_when_its_connection_ends_again_and_again(bench: Bench) -> None:
+    bench.hit(*names("a", LIVE), "b")
+    bench.receipt(*bench.send()[1:])
+    bench.left()
+    bench.delivery.restart()
+    went: list[str] = []
+    while "b" not in went and len(went) < 10:
+        bench.pass_s(1)
+        went += bench.send()
+    assert went == ["a000"] * 3 + ["b"]
+
+
 def test_a_parked_hit_is_deleted_on_a_late_receipt(bench: Bench) -> None:
     bench.hit("stuck")
     (flight,) = bench.delivery.due()
