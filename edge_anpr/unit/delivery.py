@@ -1,8 +1,8 @@
 """Which hits go to the broker now, and which of them the outbox may delete.
 
 Two lanes share one window: *live* for hits of the last minutes, *backlog* for all older ones, each oldest first. A lane
-holds on to what was delivered until all before it is, as TCP does, so that a hit that is slow to arrive is passed by a
-window at most. What counts as delivered is the promise:
+ends a window's length behind its oldest hit, as TCP's does, so that one that is slow to arrive is passed by a window at
+most. What counts as delivered is the promise:
 
 * **receipt**: the centre's signed receipt for the message's digest. One that stays away for ``RESEND_S`` is sent again,
   ever more rarely; while there are no receipts at all only the oldest is, so that an absent centre costs a metered link
@@ -50,7 +50,6 @@ class Flight:
     tries: int = 0
     ticket: int | None = None
     passed: bool = False
-    done: bool = False
 
     def overdue(self, now_s: float) -> bool:
         """Whether it is to be sent: for the first time, or because its receipt has stayed away long enough."""
@@ -104,7 +103,7 @@ class Delivery:
 
     def restart(self) -> int:
         """A connection has begun or ended: nothing is on its way now. Returns how much was."""
-        flying = sum(flight.sent_s is not None and not flight.done for flight in self._flights())
+        flying = sum(flight.sent_s is not None for flight in self._flights())
         self._live.clear()
         self._backlog.clear()
         self._live_after = self._backlog_after = 0
@@ -127,12 +126,12 @@ class Delivery:
             self._load(now_s)
         if self._is_silent(now_s):
             patience = _pause_s((RESEND_S, LONGEST_RESEND_S), self._probes)
-            yield from (flight for flight in self._open(self._live) if flight.tries == 0)
+            yield from [flight for flight in self._live.values() if flight.tries == 0]
             yield from self._probe(now_s, self._probed_s + patience)
             return
-        yield from (flight for flight in self._open(self._live) if self._goes(flight, now_s))
+        yield from (flight for flight in list(self._live.values()) if self._goes(flight, now_s))
         flying = sum(len(one.row.payload) for one in self._backlog.values() if one.ticket is not None)
-        for flight in self._open(self._backlog):
+        for flight in list(self._backlog.values()):
             if self._goes(flight, now_s):
                 if flying and flying + len(flight.row.payload) > BACKLOG_BYTES:
                     return
@@ -150,11 +149,9 @@ class Delivery:
 
     def park(self, flight: Flight) -> None:
         """Let others pass: this one is not taken, though the centre takes others, or the broker takes none so large."""
-        flight.done = True
-        self._parked.setdefault(
-            flight.row.rowid, _Parked(flight.row.digest, self._clock_s() + PARKED_S[0], PARKED_S[0])
-        )
-        self._slide()
+        row, pause_s = flight.row, PARKED_S[0]
+        self._parked.setdefault(row.rowid, _Parked(row.digest, self._clock_s() + pause_s, pause_s))
+        self._remove(row.rowid)
 
     def answered(self, ticket: int, outcome: Outcome) -> bool:
         """A PUBACK; False when it was of none of ours."""
@@ -208,15 +205,13 @@ class Delivery:
         return len(rowids)
 
     def _deliver(self, flight: Flight) -> None:
-        flight.done, flight.ticket = True, None
         self._done.setdefault(flight.row.rowid, self._clock_s())
-        self._slide()
+        self._remove(flight.row.rowid)
 
-    def _slide(self) -> None:
-        for lane in (self._live, self._backlog):
-            while lane and (first := next(iter(lane.values()))).done:
-                del lane[first.row.rowid]
-                self.look = True
+    def _remove(self, rowid: int) -> None:
+        self._live.pop(rowid, None)
+        self._backlog.pop(rowid, None)
+        self.look = True
 
     def _load(self, now_s: float) -> None:
         self.look = False
@@ -271,13 +266,13 @@ class Delivery:
 
     def _is_silent(self, now_s: float) -> bool:
         if self._receipts and self._silent_since is None:
-            sent = min((one.sent_s for one in self._flights() if one.sent_s is not None and not one.done), default=None)
+            sent = min((one.sent_s for one in self._flights() if one.sent_s is not None), default=None)
             if sent is not None and now_s - sent >= RESEND_S and self._receipt_s < sent:
                 self._silent_since, self._probed_s, self._probes = sent, sent, 0
         return self._silent_since is not None
 
     def _park_the_stuck(self, now_s: float) -> None:
-        for flight in [one for one in self._flights() if one.passed and not one.done and one.tries >= PARK_AFTER]:
+        for flight in [one for one in self._flights() if one.passed and one.tries >= PARK_AFTER]:
             if self._receipts and now_s - flight.first_s >= PARK_AFTER_S:
                 self.park(flight)
 
@@ -290,7 +285,7 @@ class Delivery:
                 parked.again_s = min(parked.again_s, now_s)
 
     def _probe(self, now_s: float, at_s: float) -> Iterator[Flight]:
-        oldest = next((one for lane in (self._live, self._backlog) for one in self._open(lane)), None)
+        oldest = next(self._flights(), None)
         if oldest is not None and now_s >= at_s:
             self._probed_s = now_s
             self._probes += 1
@@ -301,12 +296,8 @@ class Delivery:
             return flight.overdue(now_s)
         # Without a centre that knows better, a hit's end must not overtake its beginning.
         return flight.sent_s is None and not any(
-            one.row.hit_id == flight.row.hit_id and one.row.rowid < flight.row.rowid and not one.done
-            for one in self._flights()
+            one.row.hit_id == flight.row.hit_id and one.row.rowid < flight.row.rowid for one in self._flights()
         )
-
-    def _open(self, lane: dict[int, Flight]) -> list[Flight]:
-        return [flight for flight in lane.values() if not flight.done]
 
     def _flights(self) -> Iterator[Flight]:
         yield from self._live.values()
