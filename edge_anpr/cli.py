@@ -61,7 +61,8 @@ def main() -> None:
     Try it:      edge-anpr run --demo
     Your unit:   edge-anpr check -c unit.yaml && edge-anpr run -c unit.yaml
     Your clips:  edge-anpr read clip.mp4 pictures/ --no-frames
-    Your list:   edge-anpr watchlist --help, and with a control room: edge-anpr centre --help
+    Your list:   edge-anpr watchlist --help
+    Many units:  edge-anpr centre --help, edge-anpr provision --help, edge-anpr load --help
     """  # noqa: D301 - click wants a real backspace before lines that it is to keep
 
 
