@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -94,7 +95,7 @@ def load(
     )
     way = _way(address, said)
     ways = {name: way(name) for name in _names(said["org"], said["site"], said["units"])}
-    watch = Watch(dict(map(_pid, pids)) if pids else found())
+    watch = Watch(dict(map(_pid, pids)), {**({} if pids else found()), "this tool": os.getpid()})
     with progress(round(seconds), f"{len(ways)} units") as step:
 
         def every_second(playing: bool) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from edge_anpr.unit import clock
 
 LIST_ID = "invented"
-# The picture of a plate is 2 to 6 kB (delivery.evidence), so that sealed hits are 8 or 16 kB as real ones are.
+# Those of a unit have 5 kB at most; some of these have more, so that both usual sizes of sealed hits occur.
 PICTURE_BYTES = (2000, 5900)
 
 

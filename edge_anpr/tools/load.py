@@ -23,6 +23,7 @@ from edge_anpr.unit.mqtt import Broker
 
 UNITS_A_PROCESS = 100
 STARTS_PER_S = 50.0
+GOODBYE_S = 30.0
 
 
 def play(
@@ -35,25 +36,31 @@ def play(
     context = multiprocessing.get_context("spawn")
     start = context.Event()
     crowds = math.ceil(len(ways) / UNITS_A_PROCESS)
-    shares = [dict(islice(ways.items(), number, None, crowds)) for number in range(crowds)]
+    gathering = STARTS_PER_S / crowds, patience_s
     running = []
-    for share in shares:
-        ours, theirs = context.Pipe()
-        said = wish, share, (STARTS_PER_S / crowds, patience_s), start, theirs
-        process = context.Process(target=_share, args=said, daemon=True)
-        process.start()
-        theirs.close()
-        running.append((ours, process))
-    try:
-        connections = [ours for ours, _ in running]
-        _collect(connections, lambda: every_second(False))
-        start.set()
-        figures = [one for one in _collect(connections, lambda: every_second(True)) if isinstance(one, Figures)]
-        return merged(figures)
-    finally:
-        for _, process in running:
-            process.terminate()
-            process.join()
+    with tempfile.TemporaryDirectory(prefix="edge-anpr-load-") as folder:
+        try:
+            for number in range(crowds):
+                ours, theirs = context.Pipe()
+                share = dict(islice(ways.items(), number, None, crowds))
+                mine = Path(folder, str(number))
+                mine.mkdir()
+                said = wish, share, gathering, mine, start, theirs
+                process = context.Process(target=_share, args=said, daemon=True)
+                process.start()
+                theirs.close()
+                running.append((ours, process))
+            connections = [ours for ours, _ in running]
+            _collect(connections, lambda: every_second(False))
+            start.set()
+            figures = [one for one in _collect(connections, lambda: every_second(True)) if isinstance(one, Figures)]
+            for _, process in running:
+                process.join(GOODBYE_S)
+            return merged(figures)
+        finally:
+            for _, process in running:
+                process.kill()
+                process.join()
 
 
 def merged(parts: Sequence[Figures]) -> Figures:
@@ -106,17 +113,21 @@ def _collect(connections: Sequence[Connection], every_second: Callable[[], None]
 
 
 def _share(
-    wish: Wish, ways: Mapping[str, Broker], gathering: tuple[float, float], start: Event, told: Connection
+    wish: Wish,
+    ways: Mapping[str, Broker],
+    gathering: tuple[float, float],
+    folder: Path,
+    start: Event,
+    told: Connection,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us, and ends us
-    with tempfile.TemporaryDirectory(prefix="edge-anpr-load-") as folder:
-        crowd = Crowd(wish, ways, Path(folder))
-        try:
-            crowd.gather(*gathering)
-            told.send(None)
-            crowd.wait(start.is_set)
-            told.send(crowd.play())
-        except Unusable as error:
-            told.send(error)
-        finally:
-            crowd.close()
+    crowd = Crowd(wish, ways, folder)
+    try:
+        crowd.gather(*gathering)
+        told.send(None)
+        crowd.wait(start.is_set)
+        told.send(crowd.play())
+    except Unusable as error:
+        told.send(error)
+    finally:
+        crowd.close()

@@ -13,7 +13,6 @@ import edge_anpr
 from edge_anpr.privacy.keys import Key
 from edge_anpr.privacy.seal import sealing
 from edge_anpr.tools.invented import Invented, Inventor
-from edge_anpr.unit import states
 from edge_anpr.unit.carrier import Carrier, Counts, Told
 from edge_anpr.unit.mqtt import Link, Message
 from edge_anpr.unit.outbox import Outbox, Row
@@ -90,8 +89,10 @@ class Player:
         self._append(message.hit_id, message.phase, message.payload)
 
     def close(self) -> None:
-        """Say goodbye and end."""
-        self.link.close(Message(f"{self._topic}/status", states.status("offline"), retain=True), 0.0)
+        """Take away what the broker has kept of this unit, and end."""
+        for kind in ("birth", "alarm"):
+            self.link.publish(Message(f"{self._topic}/{kind}", b"", retain=True))
+        self.link.close(Message(f"{self._topic}/status", b"", retain=True))
         self._outbox.close()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,17 +22,22 @@ class Usage:
 
 
 class Watch:
-    """Looks at processes from time to time; call ``look`` about once a second. Raises Unusable for a strange pid."""
+    """Looks at processes from time to time; call ``look`` about once a second.
 
-    def __init__(self, pids: Mapping[str, int]) -> None:
+    Raises Unusable for one of ``pids`` that is not there; one of ``found`` may have ended.
+    """
+
+    def __init__(self, pids: Mapping[str, int], found: Mapping[str, int]) -> None:
         self._looked_s = time.monotonic()
         self._used_s: dict[int, float] = {}
         self._watched: list[tuple[Usage, psutil.Process]] = []
-        for name, pid in pids.items():
+        for name, pid in (*pids.items(), *found.items()):
             try:
                 process = psutil.Process(pid)
                 self._used_s[pid] = _used_s(process)
             except psutil.Error:
+                if name in found:
+                    continue
                 raise Unusable(f"--pid {name}={pid}: there is no such process, or it is not ours to look at") from None
             self._watched.append((Usage(name, pid), process))
 
@@ -58,7 +62,7 @@ class Watch:
 
 
 def found() -> dict[str, int]:
-    """Brokers and centres that run on this machine, by name, and this process."""
+    """Brokers and centres that run on this machine, by name."""
     pids: dict[str, int] = {}
     for process in psutil.process_iter(["name", "cmdline"]):
         words = process.info["cmdline"] or []
@@ -70,7 +74,7 @@ def found() -> dict[str, int]:
             continue
         number = sum(name.startswith(kind) for name in pids)
         pids[f"{kind} {number + 1}" if number else kind] = process.pid
-    return {**pids, "this tool": os.getpid()}
+    return pids
 
 
 def _used_s(process: psutil.Process) -> float:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from edge_anpr.cli import main
 from edge_anpr.tools.crowd import Figures, Storm
 from edge_anpr.tools.load import merged, percentile
-from tests.conftest import Broker, Process, free_port, until
+from tests.conftest import Broker, Process, Subscriber, free_port, until
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_plays_units_through_a_storm_and_tells_what_it_cost(mosquitto: Broker, c
 
     said = CliRunner().invoke(
         main,
-        load(mosquitto.port, keys, "--units", "6", "--hits-per-minute", "120", "--seconds", "4", "--storm", "--json")
+        load(mosquitto.port, keys, "--units", "6", "--hits-per-minute", "120", "--seconds", "3", "--storm", "--json")
         + watched,
     )
 
@@ -62,17 +63,27 @@ def test_plays_units_through_a_storm_and_tells_what_it_cost(mosquitto: Broker, c
     (storm,) = told["storms"]
     assert storm["lost"] == 6
     assert 0 < storm["connected_after_s"] <= storm["settled_after_s"]
-    (broker,) = told["processes"]
-    assert broker["name"] == "broker"
-    assert broker["rss_megabytes"] > 1
+    assert [process["name"] for process in told["processes"]] == ["broker", "this tool"]
+    assert all(process["rss_megabytes"] > 1 for process in told["processes"])
 
 
-def test_prints_tables(mosquitto: Broker, centre: Process, keys: Path) -> None:
+def test_prints_tables_and_leaves_nothing_behind(
+    mosquitto: Broker, centre: Process, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    subscribe: Callable[[int], Subscriber],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+
     said = CliRunner().invoke(main, load(mosquitto.port, keys, "--units", "1", "--seconds", "1"))
 
     assert said.exit_code == 0, said.output
     for title in ("Played", "From append to receipt", "Processes of this machine", "this tool"):
         assert title in said.stdout
+    assert list((tmp_path / "temporary").iterdir()) == []
+    subscriber = subscribe(mosquitto.port)
+    subscriber.publish("end", b"")  # comes after all that was retained
+    until(lambda: subscriber.heard)
+    assert [topic for topic, _, _ in subscriber.heard] == ["end"]
 
 
 def test_says_why_units_cannot_come(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
