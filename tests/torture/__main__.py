@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_anpr.tools.terminal import progress, table
+from tests.postgresql import server
 from tests.torture.run import Aim, Result, torture
 from tests.torture.site import Plan
 
@@ -34,7 +35,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the faults; moments still differ from run to run")
     parser.add_argument("--until", choices=("receipt", "puback"), default="receipt", help="puback is expected to lose")
     parser.add_argument("--tls", action="store_true", help="the shipped broker; bytes that are changed then only cut")
-    parser.add_argument("--db", help="URL of an empty database, instead of SQLite: postgresql+pg8000://…")
+    parser.add_argument("--postgres", action="store_true", help="records in a PostgreSQL of its own, instead of SQLite")
     parser.add_argument("--folder", type=Path, help="keep everything there: outboxes, ledgers, logs")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     said = parser.parse_args()
@@ -45,7 +46,7 @@ def main() -> int:
         rate=said.hits / said.seconds / said.units * HURRY,
         until=said.until,
         tls=said.tls,
-        database=said.db,
+        database=server().database() if said.postgres else None,
     )
     aim = Aim(hits=said.hits, faults=said.faults, seconds=said.seconds)
     folder = said.folder or Path(tempfile.mkdtemp(prefix="edge-anpr-torture-"))

@@ -174,15 +174,17 @@ class Storm:
         self._count("kill -9 everything", self._site)
 
     def calm(self) -> None:
-        """No fault any more: every way is open, and all runs but the recognisers, which have made enough hits."""
+        """No fault any more: every way is open, and all runs but the recognisers, which have made enough hits.
+
+        Control room first: that units wait when they find nobody there was to be seen often enough before.
+        """
         while self._mends:
             self._mend(heapq.heappop(self._mends))
         for proxy in self._site.proxies:
             proxy.calm()
-        for part in self._site.parts:
-            part.start()
         for unit in self._site.units:
             unit.recogniser.kill()
+        self._site.start(recognisers=False)
         self._note("calm", self._site)
 
     def _strike(self, kind: Kind, chance: random.Random) -> None:

@@ -28,6 +28,10 @@ class Part:
         """Of the process that runs now."""
         return None if self._running is None else self._running.pid
 
+    def said(self) -> bytes:
+        """Its log, of all its starts."""
+        return self.log.read_bytes() if self.log.exists() else b""
+
     def start(self) -> None:
         """Start it, if it does not run."""
         self.wanted = True

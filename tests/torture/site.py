@@ -21,6 +21,7 @@ from tests.torture.proxy import Proxy
 
 PROGRAM = [sys.executable, "-m", "edge_anpr"]
 CAMERA = "cam-1"
+LISTENS = b"taking hits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Site:
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.folder, self.plan = folder, plan
         self.database = plan.database or f"sqlite:///{folder / 'centre.db'}"
-        _make_keys(folder / "keys")
+        make_keys(folder / "keys")
         self.hardened = Hardened(folder / "broker") if plan.tls else None
         self.port = free_port() if self.hardened is None else self.hardened.port
         command = _plain_broker(folder, self.port) if self.hardened is None else self.hardened.command
@@ -151,14 +152,18 @@ class Site:
         """Every way to the broker."""
         return [*(unit.proxy for unit in self.units), *(centre.proxy for centre in self.centres)]
 
-    def start(self) -> None:
-        """Broker first, then the centres, which make the database; the units when somebody listens."""
+    def start(self, *, recognisers: bool = True) -> None:
+        """Start what does not run: the control room first, the units when somebody listens."""
         self.start_broker()
-        for centre in self.centres:
-            centre.part.start()
-        until(lambda: all(b"taking hits" in centre.part.log.read_bytes() for centre in self.centres), 60.0)
-        for part in self.parts:
+        new = [centre.part for centre in self.centres if centre.part.pid is None]
+        said = {part: part.said().count(LISTENS) for part in new}
+        for part in new:
             part.start()
+        until(lambda: all(part.said().count(LISTENS) > said[part] for part in new), 60.0)
+        for unit in self.units:
+            unit.publisher.start()
+            if recognisers:
+                unit.recogniser.start()
 
     def start_broker(self) -> None:
         """Start it alone, and wait until it listens."""
@@ -188,7 +193,8 @@ def _paths(files: Files) -> dict[str, str]:
     return {name: str(path) for name, path in files._asdict().items()}
 
 
-def _make_keys(folder: Path) -> None:
+def make_keys(folder: Path) -> None:
+    """What `centre keygen` makes, as far as hits need it."""
     folder.mkdir(mode=0o700)
     for name, pair in (("hits", seal.new_pair("torture")), ("receipt", envelope.new_pair("torture"))):
         for half, key in zip(("key", "pub"), pair, strict=True):
