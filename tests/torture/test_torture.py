@@ -16,7 +16,7 @@ from tests.torture.week import week
 def test_nothing_is_lost_whatever_is_killed_cut_or_corrupted(tmp_path: Path) -> None:
     plan = Plan(units=5, rate=16.0)
 
-    result = torture(tmp_path, plan, Aim(hits=1500, faults=40, seconds=22.0), seed=258)
+    result = torture(tmp_path, plan, Aim(hits=1500, faults=40, seconds=20.0), seed=258)
 
     assert result.verdict.wrong == []
     assert result.verdict.accepted_hits >= 1500
