@@ -23,6 +23,9 @@ HIT_EXPIRY_S = 7 * 24 * 3600
 RECEIPTED_EXPIRY_S = 300  # it is sent again anyway
 RESERVE = 4  # places in the link's window that hits leave to status, birth and health
 MINUTE_S = 60.0
+# Hits are taken and no receipt comes: perhaps our connection is not what it seems; a subscription that the broker did
+# not get as it was sent, say. After so long a new one is made, then ever more rarely, for most often it is the centre.
+RECONNECT_S = (90.0, 3600.0)
 WRITE_AGAIN_S = 5.0  # after the disk refused a deletion
 # Alarms about the outbox begin here, and end a little lower.
 FILLING, NOT_FILLING = 0.8, 0.7
@@ -92,6 +95,7 @@ class Carrier:
         self._forged_s = 0.0
         self._our_alarms, self._link_alarm = b"", ""
         self.alarms = self._alarms = Alarms(self._keep_alarms)
+        self._reconnect_s = RECONNECT_S[0]
         self.counts = Counts()
 
     def turn(self) -> None:
@@ -226,6 +230,7 @@ class Carrier:
             return
         self.counts.receipted += self._delivery.receipted(digests)
         self._alarms.clear("no-receipts")
+        self._reconnect_s = RECONNECT_S[0]
         self._alarms.clear("nobody-listens")
 
     def _take_in(self, message: bytes) -> None:
@@ -292,6 +297,10 @@ class Carrier:
             self._alarms.clear("outbox-filling")
         if self._connected and self._delivery.silent_s >= MINUTE_S:
             self._alarms.raise_("no-receipts", "hits reach the broker, and no receipt of the control room comes back")
+        if self._connected and self._delivery.silent_s >= self._reconnect_s:
+            _log.warning("no receipt for %.0f s; connecting anew", self._delivery.silent_s)
+            self._reconnect_s = min(self._reconnect_s * 2, RECONNECT_S[1])
+            self._link.renew()
         if self._forged_s and time.monotonic() - self._forged_s > FORGERY_STANDS_S:
             self._alarms.clear("receipt-refused")
 

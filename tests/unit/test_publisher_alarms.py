@@ -16,7 +16,7 @@ from edge_anpr.unit.carrier import Carrier, Told
 from edge_anpr.unit.mqtt import Broker, Link
 from edge_anpr.unit.outbox import Outbox, OutboxFull
 from tests.conftest import ScriptedBroker, free_port
-from tests.unit.carrying import TOPIC, Script, some_turns, turn
+from tests.unit.carrying import TOPIC, Script, hits, some_turns, turn
 
 PLATE = b'{"read":"12ABC3"}'
 Open = Callable[..., Carrier]
@@ -147,3 +147,19 @@ def test_what_the_link_says_is_an_alarm_until_it_is_over(
     outage = json.loads(carrier.health())["publisher"]["outage"]
     assert outage["seconds"] >= 0
     assert "broke" in outage["reason"]
+
+
+def test_after_some_time_without_receipts_the_connection_is_made_anew(
+    scripted: Script, unit: Open, outbox: Outbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(delivery, "RESEND_S", 0.1)
+    monkeypatch.setattr(carrying, "RECONNECT_S", (0.3, 0.9))
+    broker = scripted()
+    carrier = unit(broker.port, centres={})
+    some = time.monotonic() + 1.0
+    turn(carrier, lambda: time.monotonic() > some)
+    assert broker.connections == 1  # nothing waits for a receipt
+    outbox.append("a", "first", PLATE)
+    turn(carrier, lambda: broker.connections == 4)
+    assert "connecting anew" in caplog.text
+    assert len(hits(broker)) >= 4
