@@ -18,6 +18,7 @@ from edge_anpr.privacy.keys import Key
 from edge_anpr.unit.mqtt import Connected, Down, Event, Link
 
 JUDGE_S, GAPS_S, FORGET_S = 5.0, 30.0, 3600.0
+STEP_S = 3600.0  # a clock that was set by more since the start decides about no deletion any more
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ class Serving:
         # Two centres on one machine are two.
         self._name = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
         self._states: dict[str, State] = {}
+        self._began = time.time() - time.monotonic()
+        self._clock_was_set = False
         self._next = dict.fromkeys((self._judge, self._count, self._forget), 0.0)
 
     def turn(self) -> None:
@@ -95,6 +98,13 @@ class Serving:
         self._fleet.gaps(self._store.gaps(), time.monotonic())
 
     def _forget(self) -> None:
+        if abs(time.time() - time.monotonic() - self._began) > STEP_S:
+            if not self._clock_was_set:
+                _log.error(
+                    "this machine's clock was set while it ran; nothing is deleted until the centre is restarted"
+                )
+            self._clock_was_set = True
+            return
         forgotten = self._store.forget(self._keep.days, self._keep.evidence_days)
         if any((forgotten.hits, forgotten.evidence, forgotten.poison)):
             _log.info(

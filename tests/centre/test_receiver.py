@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -319,6 +320,22 @@ def test_what_has_had_its_time_is_forgotten(way: Way, monkeypatch: pytest.Monkey
     way.turn(way.empty)
     way.turn(lambda: not way.rows(tables.hit) and not way.rows(tables.evidence))
     assert {row.kind for row in way.rows(tables.deletion)} == {"hits", "evidence"}
+
+
+def test_a_clock_that_was_set_deletes_nothing(
+    way: Way, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge_anpr.centre.serving.FORGET_S", 0.05)
+    way.open()
+    way.append(1)
+    way.turn(way.empty)
+    right = way.store._now
+    way.store._now = lambda: right() + timedelta(days=3650)
+    shown = time.time
+    monkeypatch.setattr(time, "time", lambda: shown() + 3650 * 86400)
+    way.some_turns()
+    assert len(way.rows(tables.hit)) == 1
+    assert caplog.text.count("clock was set while it ran") == 1
 
 
 def test_while_the_centre_hears_nothing_nobody_falls_silent(
