@@ -153,6 +153,44 @@ def test_a_password_in_the_camera_url_is_not_shown_and_what_is_shown_is_no_url(w
     assert [key for _, key in mistakes(written(shown))] == ["camera.url"]
 
 
+def test_a_gstreamer_pipeline_is_not_shown_and_what_is_shown_is_none(written: Write) -> None:
+    pipeline = "rtspsrc location=rtsp://me:secret@cam ! decodebin ! appsink"
+    unit = load(written(GOOD.replace("source: clip, path: clip.mp4", f"source: gstreamer, pipeline: '{pipeline}'")))
+    shown = config.effective(unit)
+    assert "secret" not in shown
+    assert "secret" not in repr(unit)
+    assert [key for _, key in mistakes(written(shown))] == ["camera.pipeline"]
+
+
+@pytest.mark.parametrize("camera", ["gstreamer, number: 1", "picamera2, zoom: 2.0, lens_position: 0.1", "v4l2"])
+def test_what_check_prints_of_a_camera_is_the_same_camera(written: Write, camera: str) -> None:
+    unit = load(written(GOOD.replace("clip, path: clip.mp4", camera)))
+    assert load(written(config.effective(unit))) == unit
+
+
+@pytest.mark.parametrize(
+    ("camera", "key", "says"),
+    [
+        ("picamera2, day_above_lux: 50.0", "camera", "needs day_above_lux higher than night_below_lux"),
+        ("picamera2, fps: 60, night_shutter_us: 20000", "camera", "a shutter cannot be longer than a frame: 16667 µs"),
+        ("picamera2, width: 1281", "camera.width", "multiple of 2"),
+        ("picamera2, light: dusk", "camera.light", "'auto', 'day' or 'night'"),
+        ("picamera2, night_gian: 2.0", "camera.night_gian", "did you mean 'night_gain'"),
+        ("picamera2, device: /dev/video0", "camera.device", "belongs to source: v4l2, and this is source: picamera2"),
+        ("gstreamer, pipeline: videotestsrc", "camera.pipeline", "end it in: ! appsink"),
+        ("gstreamer, pipeline: a ! appsink, fps: 30", "camera", "the pipeline says it all: write fps into it"),
+        ("v4l2, pixels: h264", "camera.pixels", "'any', 'mjpeg' or 'yuyv'"),
+        ("webcam", "camera", "source is one of clip, folder, gstreamer, picamera2, rtsp, v4l2"),
+    ],
+)
+def test_a_camera_that_cannot_be_is_refused_with_its_key(written: Write, camera: str, key: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(written(GOOD.replace("clip, path: clip.mp4", camera)))
+    (mistake,) = caught.value.mistakes
+    assert (mistake.line, mistake.key) == (3, key)
+    assert says in mistake.text
+
+
 def test_what_check_prints_is_a_config_with_the_same_values(written: Write) -> None:
     unit = load(written(GOOD + "mqtt: {host: broker, username: 'no'}\n"))
     assert load(written(config.effective(unit))) == unit

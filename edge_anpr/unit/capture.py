@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable
 
 from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.files import Clip, Folder
+from edge_anpr.camera.frozen import Stillness
+from edge_anpr.camera.gstreamer import GstreamerCamera
+from edge_anpr.camera.picamera2 import PiCamera
 from edge_anpr.camera.rtsp import RtspCamera
 from edge_anpr.camera.v4l2 import V4l2Camera
 from edge_anpr.datatypes import Frame
@@ -19,15 +23,19 @@ from edge_anpr.unit.journal import told
 
 log = logging.getLogger(__name__)
 
-Source = Clip | Folder | RtspCamera | V4l2Camera
+Source = Clip | Folder | GstreamerCamera | PiCamera | RtspCamera | V4l2Camera
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+# A camera that stays frozen is opened again less and less often, for opening makes it blind for a second or two.
+LONGEST_FROZEN_S = 600.0
 
 
 class Capture:
     """Moves frames from a source into ``box`` until it ends.
 
     ``source`` is one that is open already, or None. With ``every_frame`` none is overwritten: the source waits, which
-    only recorded material can.
+    only recorded material can. A live camera whose picture has not changed by a single value for ``frozen_s`` is opened
+    again; its frames are not looked at until the picture moves. One that keeps this thread for ``hangs_s`` hangs. Both
+    are off at 0. ``lost`` and ``frozen`` say what is wrong now, in words.
     """
 
     def __init__(
@@ -38,14 +46,22 @@ class Capture:
         counters: Counters,
         *,
         every_frame: bool,
+        frozen_s: float = 0.0,
+        hangs_s: float = 0.0,
     ) -> None:
         self._open, self._source, self._box, self._counters = open_source, source, box, counters
         self._every_frame = every_frame
         self._waits = 0
+        self._frozen_s = self._patience_s = frozen_s
+        self._stillness, self._reopened_s = Stillness(), 0.0
+        self._hangs_s, self._beat_ns = hangs_s, time.monotonic_ns()
+        self.lost: str | None = None
+        self.frozen: str | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Until the source has ended or ``stop`` is set. Raises Unusable for what no waiting will mend."""
         while not stop.is_set():
+            self._beat_ns = time.monotonic_ns()
             try:
                 if self._source is None:
                     self._source = self._open()
@@ -62,7 +78,10 @@ class Capture:
                 return
             if self._waits:
                 log.info("the camera is back")
-            self._counters.state, self._waits = "running", 0
+            self._waits, self.lost = 0, None
+            if self._is_frozen(frame):
+                continue
+            self._counters.state = "running"
             while self._every_frame and not self._box.empty(0.1) and not stop.is_set():
                 pass
             displaced = self._box.put(frame)
@@ -73,9 +92,36 @@ class Capture:
         """Overwrite a frame and give its buffers to the source, if one is open; called from the vision thread too."""
         source = self._source  # the capture thread may lose it between a look and a call
         if source is None:
-            wipe(frame.luma, frame.colour)
+            wipe(frame.luma, frame.lores, frame.colour)
         else:
             source.recycle(frame)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the source does not let this thread go; only the end of the process ends a driver that hangs."""
+        return 0 < self._hangs_s * 1e9 < time.monotonic_ns() - self._beat_ns
+
+    def _is_frozen(self, frame: Frame) -> bool:
+        if not self._frozen_s:
+            return False
+        still_s = self._stillness.look(frame.luma, time.monotonic_ns())
+        if still_s < self._frozen_s:
+            if self.frozen is not None:
+                log.info("the camera's picture moves again")
+            self.frozen, self._patience_s, self._reopened_s = None, self._frozen_s, 0.0
+            return False
+        self.recycle(frame)
+        self._counters.state = "camera frozen"
+        if still_s - self._reopened_s >= self._patience_s:
+            self._counters.source_frozen += 1
+            self.frozen = (
+                f"the camera has given the very same picture for {self._frozen_s:g} s; it is opened again, and if this "
+                "stays, cut its power for a moment, and see whether its lens is covered"
+            )
+            self._patience_s = min(2 * self._patience_s, LONGEST_FROZEN_S)
+            self._reopened_s = still_s
+            self._close()
+        return True
 
     def _close(self) -> None:
         source, self._source = self._source, None
@@ -85,6 +131,7 @@ class Capture:
     def _lose(self, error: SourceLost, stop: threading.Event) -> None:
         self._counters.source_losses += 1
         self._counters.state = "camera lost"
+        self.lost = told(error)
         if self._waits == 0:
             log.error("%s; trying again", told(error))
         self._close()

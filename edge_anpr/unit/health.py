@@ -29,6 +29,7 @@ class Counters:
     hits_refused: int = 0
     hits_withheld: int = 0
     source_losses: int = 0
+    source_frozen: int = 0
     last_frame_ns: int = 0  # when one came, looked at or not
     _recent: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
 
@@ -65,6 +66,7 @@ class Counters:
             "hits_refused": self.hits_refused,
             "hits_withheld": self.hits_withheld,
             "source_losses": self.source_losses,
+            "source_frozen": self.source_frozen,
             "latency_ms": _percentiles([ms for _, ms in recent]),
         }
         return json.dumps(body, separators=(",", ":")).encode()

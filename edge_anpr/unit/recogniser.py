@@ -16,15 +16,26 @@ from datetime import UTC, datetime
 
 import cv2
 
-from edge_anpr.camera import rtsp, v4l2
+from edge_anpr.camera import gstreamer, picamera2, rtsp, v4l2
 from edge_anpr.camera.box import LatestFrame
+from edge_anpr.camera.exposure import Dusk, Profile
 from edge_anpr.camera.files import Clip, Folder
-from edge_anpr.config import ClipCamera, Config, FolderCamera, RtspCamera, V4l2Camera
+from edge_anpr.config import (
+    ClipCamera,
+    Config,
+    FolderCamera,
+    GstreamerCamera,
+    LiveCamera,
+    PiCamera,
+    RtspCamera,
+    V4l2Camera,
+)
 from edge_anpr.datatypes import MatchClass
 from edge_anpr.errors import Unusable
 from edge_anpr.privacy import keys, process
 from edge_anpr.privacy.seal import sealing
 from edge_anpr.privacy.tokens import PassCounter
+from edge_anpr.unit import camera_alarms
 from edge_anpr.unit import telling as tell
 from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.arming import Arming
@@ -42,15 +53,21 @@ from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Material, Pipeline
 from edge_anpr.unit.vision import Vision
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
-from edge_anpr.vision.session import Network, shipped
+from edge_anpr.vision.session import Card, Network, shipped
 from edge_anpr.watch.opening import Trust
 from edge_anpr.watch.ratchet import Ratchet
 
 log = logging.getLogger(__name__)
 
+
 ENDS = (signal.SIGTERM, signal.SIGINT)
 # So often the main thread looks at lists: an end or a withdrawal takes effect this soon.
 TICK_S = 1.0
+# A camera's driver that keeps the capture thread longer than its own limits and this hangs, and nothing but the end of
+# the process ends it.
+HANGS_S = 120.0
+# Mean luminance aimed at. A plate throws infrared back where it came from: a picture as bright as by day burns it out.
+DAY_LUMA, NIGHT_LUMA = 110.0, 60.0
 
 
 def run(config: Config) -> int:
@@ -63,7 +80,8 @@ def run(config: Config) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     rules, seal_to, networks = config.watchlist, config.delivery.seal_to, _networks(config)
     trust = Trust(keys.trusted(rules.keys), keys.trusted(rules.centre_keys), rules.allow_unsigned)
-    source = None if _is_live(config) else _open(config)  # a file that cannot be read is told before anything starts
+    counters, box = Counters(), LatestFrame()
+    capture = _capture(config, networks["detector"].card, box, counters)
     outbox = Outbox(config.delivery.outbox, config.delivery.max_megabytes * 1_000_000, "recogniser")
     boot_id = secrets.token_hex(8)
     telling = tell.Telling(outbox)
@@ -82,7 +100,6 @@ def run(config: Config) -> int:
         _limits(config),
         tell_lists,
     )
-    counters, box = Counters(), LatestFrame()
     passes = PassCounter(config.privacy.epoch_minutes * 60_000_000_000)
     stills = isinstance(config.camera, FolderCamera)
     pipeline = Pipeline(
@@ -109,7 +126,6 @@ def run(config: Config) -> int:
     _begin(lists, sources, tell_lists)
     log.info("watching %s %s on %s", config.camera.source, config.camera.id, networks["detector"].provider)
 
-    capture = Capture(lambda: _open(config), source, box, counters, every_frame=not _paced(config))
     vision = Vision(pipeline, decider, lists, passes, box, counters)
     regularly = _regularly(config.health.interval_s, telling, counters, box, lists, passes)
 
@@ -117,6 +133,7 @@ def run(config: Config) -> int:
         lists.tick(time.monotonic_ns())
         for look in sources:
             look(lists)
+        camera_alarms.look(alarms, capture)
         outbox_alarms.look(counters.hits_refused, decider.why_refused, time.monotonic())
         regularly()
 
@@ -127,7 +144,7 @@ def run(config: Config) -> int:
     ]
     try:
         _until_told_to_end(tick, min(TICK_S, config.health.interval_s))
-    except OutboxError as error:
+    except (OutboxError, camera_alarms.CameraHangs) as error:
         log.critical("%s", error)
         return 1
     finally:
@@ -201,21 +218,54 @@ def _networks(config: Config) -> dict[str, Network]:
     }
 
 
-def _open(config: Config) -> Source:
+def _capture(config: Config, detector: Card, box: LatestFrame, counters: Counters) -> Capture:
+    camera, open_source = config.camera, _opener(config, detector)
+    if isinstance(camera, LiveCamera):
+        hangs_s = HANGS_S + 2 * camera.stall_s
+        return Capture(open_source, None, box, counters, every_frame=False, frozen_s=camera.frozen_s, hangs_s=hangs_s)
+    # A file that cannot be read is told before anything starts.
+    return Capture(open_source, open_source(), box, counters, every_frame=not _paced(config))
+
+
+def _opener(config: Config, detector: Card) -> Callable[[], Source]:
     camera = config.camera
     match camera:
         case ClipCamera():
-            return Clip(camera.path, live=camera.pace == "live")
+            return lambda: Clip(camera.path, live=camera.pace == "live")
         case FolderCamera():
-            return Folder(camera.path)
+            return lambda: Folder(camera.path)
         case RtspCamera():
-            return rtsp.RtspCamera(camera.url, camera.stall_s)
+            return lambda: rtsp.RtspCamera(camera.url, camera.stall_s)
         case V4l2Camera():
-            return v4l2.V4l2Camera(camera.device, camera.width, camera.height, camera.fps)
+            return lambda: v4l2.V4l2Camera(
+                camera.device, camera.width, camera.height, camera.fps, camera.stall_s, camera.pixels,
+                exposure_us=camera.exposure_us, gain=camera.gain, focus=camera.focus,
+            )  # fmt: skip
+        case GstreamerCamera():
+            pipeline = camera.pipeline or gstreamer.jetson(
+                camera.number, camera.width, camera.height, camera.fps, camera.shutter_us, camera.gain
+            )
+            return lambda: gstreamer.GstreamerCamera(pipeline, camera.stall_s)
+        case PiCamera():
+            return _pi_opener(camera, detector)
+
+
+def _pi_opener(camera: PiCamera, detector: Card) -> Callable[[], Source]:
+    size = camera.width, camera.height
+    # The night outlives a camera that is lost for a moment.
+    dusk = Dusk(camera.night_below_lux, camera.day_above_lux, picamera2.HOLD_S)
+    return lambda: picamera2.PiCamera(
+        camera.number, size, picamera2.second_stream(size, (detector.width, detector.height)), camera.fps,
+        camera.stall_s,
+        Profile(camera.day_shutter_us, camera.day_gain, DAY_LUMA),
+        Profile(camera.night_shutter_us, camera.night_gain, NIGHT_LUMA),
+        dusk,
+        light=camera.light, lens_position=camera.lens_position, zoom=camera.zoom, aim=(camera.aim_x, camera.aim_y),
+    )  # fmt: skip
 
 
 def _is_live(config: Config) -> bool:
-    return isinstance(config.camera, RtspCamera | V4l2Camera)
+    return isinstance(config.camera, LiveCamera)
 
 
 def _paced(config: Config) -> bool:

@@ -1,3 +1,4 @@
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.files import Clip
 from edge_anpr.datatypes import Frame
 from edge_anpr.errors import SourceLost
+from edge_anpr.unit import camera_alarms
 from edge_anpr.unit import capture as module
+from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.capture import Capture
 from edge_anpr.unit.health import Counters
 from tests.conftest import until
@@ -92,11 +95,142 @@ def test_a_slow_reader_gets_the_latest_frame_and_drops_are_counted_and_given_bac
 
 
 def test_a_frame_that_comes_back_after_its_camera_was_lost_is_overwritten() -> None:
-    plane, colour = np.full((4, 4), 9, np.uint8), np.full((4, 4, 3), 9, np.uint8)
+    plane, small, colour = (np.full(shape, 9, np.uint8) for shape in ((4, 4), (2, 2), (4, 4, 3)))
     capture = Capture(Flaky, None, LatestFrame(), Counters(), every_frame=False)  # type: ignore[arg-type]
-    capture.recycle(Frame(0, 0, plane, plane, colour))
+    capture.recycle(Frame(0, 0, plane, small, colour))
     assert not plane.any()
+    assert not small.any()
     assert not colour.any()
+
+
+class Stuck:
+    """A camera whose picture stands still, until ``moves`` is set."""
+
+    opened = 0
+    moves = threading.Event()
+
+    def __init__(self) -> None:
+        Stuck.opened += 1
+        self._index = 0
+
+    def read(self) -> Frame:
+        self._index += 1
+        plane = np.full((8, 8), self._index % 200 if self.moves.is_set() else 7, np.uint8)
+        return Frame(self._index, 0, plane, plane)
+
+    def recycle(self, frame: Frame) -> None:
+        frame.luma.fill(0)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_frozen_camera_is_told_opened_again_and_not_looked_at_until_it_moves(
+    running: list[tuple[threading.Thread, threading.Event]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stuck, "opened", 0)
+    monkeypatch.setattr(Stuck, "moves", threading.Event())
+    box, counters = LatestFrame(), Counters()
+    capture = Capture(Stuck, None, box, counters, every_frame=False, frozen_s=0.02)  # type: ignore[arg-type]
+    told: list[bytes] = []
+    alarms = Alarms(told.append)
+    start(capture, running)
+    until(lambda: Stuck.opened >= 3)
+    camera_alarms.look(alarms, capture)
+    assert b'"camera-frozen"' in told[-1]
+    assert b"the very same picture for 0.02 s" in told[-1]
+    assert counters.state == "camera frozen"
+    assert counters.source_frozen >= 2
+    box.take(0)
+    assert box.take(0.05) is None
+    Stuck.moves.set()
+    assert box.take(5) is not None
+    until(lambda: capture.frozen is None)
+    camera_alarms.look(alarms, capture)
+    assert json.loads(told[-1])["active"] == []
+    assert counters.state == "running"
+
+
+def test_a_frozen_camera_is_opened_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stuck, "moves", threading.Event())
+    now_s = 0.0
+    monkeypatch.setattr("edge_anpr.unit.capture.time.monotonic_ns", lambda: round(now_s * 1e9))
+    opened: list[float] = []
+    stop = threading.Event()
+
+    class Camera(Stuck):
+        def __init__(self) -> None:
+            super().__init__()
+            opened.append(now_s)
+
+        def read(self) -> Frame:
+            nonlocal now_s
+            now_s += 1
+            if now_s > 3600:
+                stop.set()
+            return super().read()
+
+    capture = Capture(Camera, None, LatestFrame(), Counters(), every_frame=False, frozen_s=10)  # type: ignore[arg-type]
+    capture.run(stop)
+    waits = np.diff(opened)
+    assert list(waits[:4]) == [11, 20, 40, 80]
+    assert waits.max() == module.LONGEST_FROZEN_S
+
+
+def test_a_recording_may_stand_still() -> None:
+    capture = Capture(Stuck, None, LatestFrame(), Counters(), every_frame=True)  # type: ignore[arg-type]
+    for _ in range(20):
+        assert not capture._is_frozen(Stuck().read())
+
+
+def test_a_camera_that_is_lost_is_an_alarm_until_it_is_back(
+    running: list[tuple[threading.Thread, threading.Event]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT_S", 0.001)
+    gone = threading.Event()
+    gone.set()
+
+    def opens() -> Stuck:
+        if gone.is_set():
+            raise SourceLost("/dev/video0: no such camera; plug it in")
+        return Stuck()
+
+    told: list[bytes] = []
+    alarms = Alarms(told.append)
+    capture = Capture(opens, None, LatestFrame(), Counters(), every_frame=False)  # type: ignore[arg-type]
+    start(capture, running)
+    until(lambda: capture.lost)
+    camera_alarms.look(alarms, capture)
+    camera_alarms.look(alarms, capture)
+    (alarm,) = json.loads(told[-1])["active"]
+    assert (alarm["code"], alarm["text"]) == ("camera-lost", "/dev/video0: no such camera; plug it in")
+    assert len(told) == 2
+    gone.clear()
+    until(lambda: capture.lost is None)
+    camera_alarms.look(alarms, capture)
+    assert json.loads(told[-1])["active"] == []
+
+
+def test_a_driver_that_does_not_come_back_ends_the_process(
+    running: list[tuple[threading.Thread, threading.Event]],
+) -> None:
+    freed = threading.Event()
+
+    class Deaf(Stuck):
+        def read(self) -> Frame:
+            freed.wait(10)
+            raise SourceLost("freed")
+
+    alarms = Alarms(lambda _: None)
+    capture = Capture(Deaf, None, LatestFrame(), Counters(), every_frame=False, hangs_s=0.05)  # type: ignore[arg-type]
+    patient = Capture(Deaf, None, LatestFrame(), Counters(), every_frame=False)  # type: ignore[arg-type]
+    camera_alarms.look(alarms, capture)
+    start(capture, running)
+    until(lambda: capture.hangs)
+    with pytest.raises(camera_alarms.CameraHangs, match="driver hangs"):
+        camera_alarms.look(alarms, capture)
+    assert not patient.hangs
+    freed.set()
 
 
 def test_no_buffer_is_handed_out_while_it_is_in_use(
