@@ -191,8 +191,13 @@ def _begin(lists: Lists, sources: list[Callable[[Lists], None]], tell_lists: Cal
 
 
 def _until_told_to_end(tick: Callable[[], None], every_s: float) -> None:
+    # A library's thread that is older than our mask may be given the signal while we are in a tick; without a handler
+    # that would be the end of the process, in the middle of everything.
+    told: list[int] = []
+    for number in ENDS:
+        signal.signal(number, lambda number, _frame: told.append(number))
     # A process that was stopped and goes on (SIGCONT) gets an empty answer, which is none of these.
-    while (sign := signal.sigtimedwait(ENDS, every_s)) is None or sign.si_signo not in ENDS:
+    while not told and ((sign := signal.sigtimedwait(ENDS, every_s)) is None or sign.si_signo not in ENDS):
         tick()
 
 

@@ -174,3 +174,18 @@ def test_a_running_unit_takes_a_newer_list_ends_with_it_and_tells_its_hours(tmp_
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 0
     assert "QA12CE" not in log.read_text()
+
+
+def test_a_signal_that_another_thread_is_given_is_heard_as_well() -> None:
+    """OpenBLAS, say, starts a thread when numpy is imported, before any signal is blocked."""
+    script = (
+        "import signal, threading\n"
+        "older = threading.Thread(target=threading.Event().wait, daemon=True)\n"
+        "older.start()\n"
+        "from edge_anpr.unit import recogniser\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, recogniser.ENDS)\n"
+        "recogniser._until_told_to_end(lambda: signal.pthread_kill(older.ident, signal.SIGTERM), 0.01)\n"
+        "print('ended in order')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "ended in order\n")
