@@ -84,7 +84,7 @@ def load(
     except ModuleNotFoundError:
         raise Unusable("to watch processes needs a library: pip install 'edge-anpr[load]'") from None
 
-    logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="load: %(message)s")
+    logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr, format="load: %(message)s")
     wish = Wish(
         hits_per_minute=said["hits_per_minute"],
         seconds=seconds,

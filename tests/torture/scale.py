@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -62,6 +63,7 @@ def main() -> int:
                 ],
                 cwd=ROOT,
                 check=False,
+                env={**os.environ, "TMPDIR": "/dev/shm"},  # each unit has a disk of its own, which this machine lacks
             ).returncode  # fmt: skip
         finally:
             centre.kill()
