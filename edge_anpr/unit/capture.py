@@ -14,20 +14,24 @@ from edge_anpr.camera.v4l2 import V4l2Camera
 from edge_anpr.datatypes import Frame
 from edge_anpr.errors import SourceLost
 from edge_anpr.privacy.wipe import wipe
+from edge_anpr.unit.events import event
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.journal import told
+from edge_anpr.unit.pulse import Pulse
 
 log = logging.getLogger(__name__)
 
 Source = Clip | Folder | RtspCamera | V4l2Camera
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+# OpenCV itself gives up a camera that has been silent for 10 s; to open one on a slow USB hub takes a few seconds more.
+PATIENCE_S = 30.0
 
 
 class Capture:
     """Moves frames from a source into ``box`` until it ends.
 
-    ``source`` is one that is open already, or None. With ``every_frame`` none is overwritten: the source waits, which
-    only recorded material can.
+    ``source`` is one that is open already, or None. One call of it that takes more than ``patience_s`` hangs. With
+    ``every_frame`` none is overwritten: the source waits, which only recorded material can.
     """
 
     def __init__(
@@ -38,9 +42,11 @@ class Capture:
         counters: Counters,
         *,
         every_frame: bool,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._open, self._source, self._box, self._counters = open_source, source, box, counters
-        self._every_frame = every_frame
+        self._every_frame, self._patience_s = every_frame, patience_s
+        self.pulse = Pulse("capture")
         self._waits = 0
 
     def run(self, stop: threading.Event) -> None:
@@ -48,7 +54,9 @@ class Capture:
         while not stop.is_set():
             try:
                 if self._source is None:
+                    self.pulse.beat(self._patience_s)
                     self._source = self._open()
+                self.pulse.beat(self._patience_s)
                 frame = self._source.read()
             except SourceLost as error:
                 self._lose(error, stop)
@@ -59,12 +67,13 @@ class Capture:
                 log.info("the recording has ended; heartbeats go on until this process is told to stop")
                 self._close()  # the decoder still shows the last pictures
                 self._box.close()
+                self.pulse.rest()
                 return
             if self._waits:
-                log.info("the camera is back")
+                log.info("the camera is back", extra=event("camera-back"))
             self._counters.state, self._waits = "running", 0
             while self._every_frame and not self._box.empty(0.1) and not stop.is_set():
-                pass
+                self.pulse.beat(self._patience_s)  # it is the vision thread that takes so long, and that has its own
             displaced = self._box.put(frame)
             if displaced is not None:
                 self.recycle(displaced)
@@ -86,8 +95,11 @@ class Capture:
         self._counters.source_losses += 1
         self._counters.state = "camera lost"
         if self._waits == 0:
-            log.error("%s; trying again", told(error))
+            log.error("%s; trying again", told(error), extra=event("camera-lost"))
+        self.pulse.beat(self._patience_s)
         self._close()
         self._waits += 1
         wait_s = min(FIRST_WAIT_S * 2 ** min(self._waits - 1, 6), LONGEST_WAIT_S)
-        stop.wait(wait_s * (0.5 + secrets.randbelow(512) / 1024))  # poles that lost one switch do not come back at once
+        wait_s *= 0.5 + secrets.randbelow(512) / 1024  # poles that lost one switch do not come back at once
+        self.pulse.beat(wait_s + self._patience_s)
+        stop.wait(wait_s)
