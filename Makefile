@@ -15,18 +15,18 @@ help: ## this list
 run: $(VENV)/.demo ## the demo, or your own unit: make run CONFIG=unit.yaml
 	@$(BIN)/edge-anpr run $(if $(CONFIG),-c '$(CONFIG)',--demo)
 
-test: $(VENV)/.dev services ## all tests; installs from Debian what they need: mosquitto, PostgreSQL, strace, faketime, GStreamer
+test: $(VENV)/.dev services ## all tests; installs from Debian what they need: mosquitto, PostgreSQL, strace, faketime, GStreamer, systemd
 	@$(BIN)/pytest $(ARGS)
 
 # Of PostgreSQL the programs only: the tests start servers of their own, so Debian is asked to make and start none.
-GSTREAMER := python3-gi python3-gst-1.0 gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 \
+PACKAGES := systemd python3-systemd python3-gi python3-gst-1.0 gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 NO_CLUSTER := /etc/postgresql-common/createcluster.d
 services:
 	@need=; PATH="$$PATH:/usr/sbin"; \
 	for one in mosquitto strace faketime; do command -v $$one >/dev/null || need="$$need $$one"; done; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need="$$need postgresql"; \
-	dpkg -s $(GSTREAMER) >/dev/null 2>&1 || need="$$need $(GSTREAMER)"; \
+	dpkg -s $(PACKAGES) >/dev/null 2>&1 || need="$$need $(PACKAGES)"; \
 	[ -z "$$need" ] || { echo "installing$$need"; $(SUDO) mkdir -p $(NO_CLUSTER); \
 	  echo 'create_main_cluster = false' | $(SUDO) tee $(NO_CLUSTER)/edge-anpr.conf >/dev/null; \
 	  $(APT) update -qq && $(APT) install -y -qq --no-install-recommends $$need; done=$$?; \

@@ -116,7 +116,7 @@ def recognise(config_path: Path | None) -> None:
     from edge_anpr.unit import journal, recogniser
 
     journal.begin("recogniser")
-    sys.exit(recogniser.run(config.load(_named(config_path))))
+    sys.exit(journal.until_mended(lambda: recogniser.run(config.load(_named(config_path)))))
 
 
 @main.command()
@@ -134,8 +134,12 @@ def publish(config_path: Path | None, broker: str | None) -> None:
         if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise click.UsageError("--broker takes HOST:PORT, like 192.0.2.7:1883 or [2001:db8::7]:1883")
         address = host.removeprefix("[").removesuffix("]"), int(port)
-    loaded = config.load(_named(config_path))
-    sys.exit(publisher.run(loaded, address, loaded.watchlist.inbox if loaded.watchlist.centre_keys else None))
+
+    def work() -> int:
+        loaded = config.load(_named(config_path))
+        return publisher.run(loaded, address, loaded.watchlist.inbox if loaded.watchlist.centre_keys else None)
+
+    sys.exit(journal.until_mended(work))
 
 
 @main.command()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from edge_anpr.unit.clock import iso
+from edge_anpr.unit.events import event
 
 log = logging.getLogger(__name__)
 
@@ -22,18 +23,23 @@ class Alarms:
         self._active: dict[str, tuple[str, str]] = {}
         self._publish()  # what stood before this start is over, or is raised again
 
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Of all that stand."""
+        return tuple(self._active)
+
     def raise_(self, code: str, text: str) -> None:
         """Say that something is wrong; the same again is not said twice. ``text`` never holds a plate."""
         since, before = self._active.get(code, (iso(datetime.now(UTC)), None))
         if before != text:
             self._active[code] = (since, text)
-            log.error("%s: %s", code, text)
+            log.error("%s: %s", code, text, extra=event(code))
             self._publish()
 
     def clear(self, code: str) -> None:
         """Say that it is over."""
         if self._active.pop(code, None) is not None:
-            log.info("%s is over", code)
+            log.info("%s is over", code, extra=event(code, over=True))
             self._publish()
 
     def _publish(self) -> None:

@@ -18,8 +18,10 @@ from edge_anpr.camera.v4l2 import V4l2Camera
 from edge_anpr.datatypes import Frame
 from edge_anpr.errors import SourceLost
 from edge_anpr.privacy.wipe import wipe
+from edge_anpr.unit.events import event
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.journal import told
+from edge_anpr.unit.pulse import Pulse
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ Source = Clip | Folder | GstreamerCamera | PiCamera | RtspCamera | V4l2Camera
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 # A camera that stays frozen is opened again less and less often, for opening makes it blind for a second or two.
 LONGEST_FROZEN_S = 600.0
+# OpenCV itself gives up a camera that has been silent for 10 s; to open one on a slow USB hub takes a few seconds more.
+PATIENCE_S = 30.0
 
 
 class Capture:
@@ -34,8 +38,9 @@ class Capture:
 
     ``source`` is one that is open already, or None. With ``every_frame`` none is overwritten: the source waits, which
     only recorded material can. A live camera whose picture has not changed by a single value for ``frozen_s`` is opened
-    again; its frames are not looked at until the picture moves. One that keeps this thread for ``hangs_s`` hangs. Both
-    are off at 0. ``lost`` and ``frozen`` say what is wrong now, in words.
+    again; its frames are not looked at until the picture moves. One call of it that takes more than ``patience_s``
+    starves the watchdog; one that keeps this thread for ``hangs_s`` is not to be had back. Both are off at 0. ``lost``
+    and ``frozen`` say what is wrong now, in words.
     """
 
     def __init__(
@@ -48,11 +53,13 @@ class Capture:
         every_frame: bool,
         frozen_s: float = 0.0,
         hangs_s: float = 0.0,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._open, self._source, self._box, self._counters = open_source, source, box, counters
-        self._every_frame = every_frame
+        self._every_frame, self._patience_s = every_frame, patience_s
+        self.pulse = Pulse("capture")
         self._waits = 0
-        self._frozen_s = self._patience_s = frozen_s
+        self._frozen_s = self._frozen_patience_s = frozen_s
         self._stillness, self._reopened_s = Stillness(), 0.0
         self._hangs_s, self._beat_ns = hangs_s, time.monotonic_ns()
         self.lost: str | None = None
@@ -64,7 +71,9 @@ class Capture:
             self._beat_ns = time.monotonic_ns()
             try:
                 if self._source is None:
+                    self.pulse.beat(self._patience_s)
                     self._source = self._open()
+                self.pulse.beat(self._patience_s)
                 frame = self._source.read()
             except SourceLost as error:
                 self._lose(error, stop)
@@ -75,15 +84,16 @@ class Capture:
                 log.info("the recording has ended; heartbeats go on until this process is told to stop")
                 self._close()  # the decoder still shows the last pictures
                 self._box.close()
+                self.pulse.rest()
                 return
             if self._waits:
-                log.info("the camera is back")
+                log.info("the camera is back", extra=event("camera-back"))
             self._waits, self.lost = 0, None
             if self._is_frozen(frame):
                 continue
             self._counters.state = "running"
             while self._every_frame and not self._box.empty(0.1) and not stop.is_set():
-                pass
+                self.pulse.beat(self._patience_s)  # it is the vision thread that takes so long, and that has its own
             displaced = self._box.put(frame)
             if displaced is not None:
                 self.recycle(displaced)
@@ -108,17 +118,17 @@ class Capture:
         if still_s < self._frozen_s:
             if self.frozen is not None:
                 log.info("the camera's picture moves again")
-            self.frozen, self._patience_s, self._reopened_s = None, self._frozen_s, 0.0
+            self.frozen, self._frozen_patience_s, self._reopened_s = None, self._frozen_s, 0.0
             return False
         self.recycle(frame)
         self._counters.state = "camera frozen"
-        if still_s - self._reopened_s >= self._patience_s:
+        if still_s - self._reopened_s >= self._frozen_patience_s:
             self._counters.source_frozen += 1
             self.frozen = (
                 f"the camera has given the very same picture for {self._frozen_s:g} s; it is opened again, and if this "
                 "stays, cut its power for a moment, and see whether its lens is covered"
             )
-            self._patience_s = min(2 * self._patience_s, LONGEST_FROZEN_S)
+            self._frozen_patience_s = min(2 * self._frozen_patience_s, LONGEST_FROZEN_S)
             self._reopened_s = still_s
             self._close()
         return True
@@ -133,8 +143,11 @@ class Capture:
         self._counters.state = "camera lost"
         self.lost = told(error)
         if self._waits == 0:
-            log.error("%s; trying again", told(error))
+            log.error("%s; trying again", told(error), extra=event("camera-lost"))
+        self.pulse.beat(self._patience_s)
         self._close()
         self._waits += 1
         wait_s = min(FIRST_WAIT_S * 2 ** min(self._waits - 1, 6), LONGEST_WAIT_S)
-        stop.wait(wait_s * (0.5 + secrets.randbelow(512) / 1024))  # poles that lost one switch do not come back at once
+        wait_s *= 0.5 + secrets.randbelow(512) / 1024  # poles that lost one switch do not come back at once
+        self.pulse.beat(wait_s + self._patience_s)
+        stop.wait(wait_s)

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge_anpr.unit import states
+from edge_anpr.unit import states, statusline
 from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.clock import quality
 from edge_anpr.unit.delivery import LATE_S, Delivery, Flight
+from edge_anpr.unit.events import event
 from edge_anpr.unit.inbox import Inbox
 from edge_anpr.unit.mqtt import Answered, Connected, Down, Event, Link, Message, Outcome, Received
 from edge_anpr.unit.outbox import Outbox, OutboxFull
@@ -100,8 +101,8 @@ class Carrier:
 
     def turn(self) -> None:
         """Hear the broker, then send what there is to send. Raises OutboxError."""
-        for event in self._link.advance():
-            self._hear(event)
+        for heard in self._link.advance():
+            self._hear(heard)
         self._tell_of_the_link()
         self.settle()
         if time.monotonic() >= self._next_minute:
@@ -146,35 +147,35 @@ class Carrier:
         self._alarms.clear("outbox-not-writable")
         if self._backlog and self._outbox.depth().hits == 0:
             self._backlog = False
-            _log.info("outbox drained")
+            _log.info("outbox drained", extra=event("outbox-drained"))
             self._alarms.clear("outbox-expired")
 
-    def _hear(self, event: Event) -> None:
-        match event:
+    def _hear(self, item: Event) -> None:
+        match item:
             case Connected():
                 self._begin()
             case Down():
-                self._lose(event)
+                self._lose(item)
             case Answered():
                 held = self._delivery.held
-                if self._delivery.answered(event.ticket, event.outcome):
-                    self._judge(event, held)
-            case Received() if event.topic == f"{self._told.topic}/list":
-                self._take_in(event.payload)
-            case Received() if event.topic == f"{self._told.topic}/receipt" and not event.retained:
-                self._take_receipt(event.payload)
-            case Received() if event.retained:
+                if self._delivery.answered(item.ticket, item.outcome):
+                    self._judge(item, held)
+            case Received() if item.topic == f"{self._told.topic}/list":
+                self._take_in(item.payload)
+            case Received() if item.topic == f"{self._told.topic}/receipt" and not item.retained:
+                self._take_receipt(item.payload)
+            case Received() if item.retained:
                 # No centre lets a receipt be kept; this one would be heard at each connection.
                 self._alarms.raise_(
                     "retained-receipt",
-                    f"somebody keeps a message on {event.topic} at the broker; it is not heeded; clear it there",
+                    f"somebody keeps a message on {item.topic} at the broker; it is not heeded; clear it there",
                 )
             case _:
                 pass
 
     def _begin(self) -> None:
         depth = self._outbox.depth()
-        _log.info("connected to the broker; %d messages wait", depth.hits)
+        _log.info("connected to the broker; %d messages wait", depth.hits, extra=event("broker-connected"))
         if self._lost_s is not None:
             self.counts.reconnects += 1
             self._outage = {"seconds": round(time.monotonic() - self._lost_s, 1), "reason": self._complaint}
@@ -183,18 +184,19 @@ class Carrier:
         self._delivery.restart()
         self._alarms.clear("retained-receipt")
 
-    def _lose(self, event: Down) -> None:
-        if event.was_connected or event.reason != self._complaint:
+    def _lose(self, down: Down) -> None:
+        if down.was_connected or down.reason != self._complaint:
             _log.warning(
                 "%s: %s; %d messages wait in the outbox; retry in %.1f s, then ever more rarely, for ever",
-                "lost the broker" if event.was_connected else "cannot reach the broker",
-                event.reason,
+                "lost the broker" if down.was_connected else "cannot reach the broker",
+                down.reason,
                 self._outbox.depth().hits,
-                event.retry_s,
+                down.retry_s,
+                extra=event("broker-lost"),
             )
         if self._connected:
             self._lost_s = time.monotonic()
-        self._complaint, self._connected = event.reason, False
+        self._complaint, self._connected = down.reason, False
         self.counts.retries += self._delivery.restart()
 
     def _judge(self, answer: Answered, held_before: Outcome | None) -> None:
@@ -350,6 +352,15 @@ class Carrier:
                     **asdict(self.counts),
                 },
             }
+        )
+
+    def status(self) -> str:
+        """How it is now, in a line."""
+        return statusline.publisher(
+            connected_s=self._link.connected_s,
+            why_not=self._complaint,
+            depth=self._outbox.depth(),
+            alarms=self._alarms.codes,
         )
 
     def _recogniser(self) -> dict[str, Any] | None:

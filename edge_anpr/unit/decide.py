@@ -12,6 +12,7 @@ from edge_anpr.datatypes import Frame, Match, Phase, PlateDetection, PlateRead, 
 from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.unit import hit as hits
 from edge_anpr.unit.clock import quality, utc_of
+from edge_anpr.unit.events import event
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.lists import Armed, Lists
 from edge_anpr.unit.outbox import OutboxFull
@@ -132,9 +133,9 @@ class Decider:
             self.why_refused = str(error)
             self._counters.hits_refused += 1
             if not self._refusing:
-                log.error("hits are being refused: %s", error)
+                log.error("hits are being refused: %s", error, extra=event("hits-refused"))
             self._refusing = True
         else:
             if self._refusing:
-                log.info("hits are being taken again")
+                log.info("hits are being taken again", extra=event("hits-refused", over=True))
             self._refusing = False

@@ -43,20 +43,13 @@ class Counters:
 
     def tell(self, drops: int, *, armed: bool) -> bytes:
         """The recogniser's part of the heartbeat, as JSON."""
-        now_ns = time.monotonic_ns()
-        recent = [(at, ms) for at, ms in list(self._recent) if now_ns - at < 10_000_000_000]
-        span_s = (recent[-1][0] - recent[0][0]) / 1e9 if len(recent) > 1 else 0.0
-        state = self.state
-        if state == "running" and not armed:
-            state = "disarmed"
-        elif state == "running" and now_ns - self.last_frame_ns > STALLED_NS:
-            state = "stalled"
+        recent = self._lately()
         # Counts of work, so that somebody can see whether plates are being read: like a loop in the road they say that
         # vehicles passed in the last half minute, and nothing that tells one from another. How many different ones
         # there were takes tokens, and is told by the hour, rounded, or not at all (anpr.stats/1).
         body: dict[str, Any] = {
-            "state": state,
-            "fps": round((len(recent) - 1) / span_s, 1) if span_s else 0.0,
+            "state": self.how(armed=armed),
+            "fps": round(self.fps, 1),
             "frames": self.frames,
             "drops": drops,
             "detections": self.detections,
@@ -70,6 +63,25 @@ class Counters:
             "latency_ms": _percentiles([ms for _, ms in recent]),
         }
         return json.dumps(body, separators=(",", ":")).encode()
+
+    def how(self, *, armed: bool) -> str:
+        """In a word or two."""
+        if self.state == "running" and not armed:
+            return "disarmed"
+        if self.state == "running" and time.monotonic_ns() - self.last_frame_ns > STALLED_NS:
+            return "stalled"
+        return self.state
+
+    @property
+    def fps(self) -> float:
+        """Frames a second that were looked at, of the last ten seconds."""
+        recent = self._lately()
+        span_s = (recent[-1][0] - recent[0][0]) / 1e9 if len(recent) > 1 else 0.0
+        return (len(recent) - 1) / span_s if span_s else 0.0
+
+    def _lately(self) -> list[tuple[int, float]]:
+        now_ns = time.monotonic_ns()
+        return [(at, ms) for at, ms in list(self._recent) if now_ns - at < 10_000_000_000]
 
 
 def _percentiles(values: list[float]) -> dict[str, float] | None:

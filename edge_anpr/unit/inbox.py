@@ -50,6 +50,7 @@ class Inbox:
             part.unlink(missing_ok=True)
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
             with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, 0o660)  # the recogniser is another user of our group, whatever our umask
                 file.write(message)
             part.rename(whole)
         except OSError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from edge_anpr.datatypes import MatchClass
 from edge_anpr.errors import Unusable
 from edge_anpr.unit.alarms import Alarms
+from edge_anpr.unit.events import event
 from edge_anpr.watch import envelope
 from edge_anpr.watch.arming import Session
 from edge_anpr.watch.breaker import Breaker
@@ -112,7 +113,7 @@ class Lists:
         if accepted.key_id is None:
             log.warning(
                 "watchlist: UNSIGNED list %s version %d with %d entries is in use: nobody answers for it",
-                header.list_id, header.version, count,
+                header.list_id, header.version, count, extra=event("list-unsigned"),
             )  # fmt: skip
         before = self._armed
         same = before is not None and before.digest == accepted.digest
@@ -128,7 +129,9 @@ class Lists:
         )
         for code in (DISARMED, REFUSED) if same else (DISARMED, REFUSED, BREAKER):
             self._alarms.clear(code)
-        log.info("armed with list %s version %d: %d entries", header.list_id, header.version, count)
+        log.info(
+            "armed with list %s version %d: %d entries", header.list_id, header.version, count, extra=event("armed")
+        )
         self._changed()
 
     def refuse(self, text: str) -> None:

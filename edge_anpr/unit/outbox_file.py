@@ -94,7 +94,7 @@ class Place:
 
     def __init__(self, file: Path) -> None:
         self._flag = file.with_name(f"{file.name}.damaged")
-        self._lock = os.open(file.with_name(f"{file.name}.open"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        self._lock = make(file.with_name(f"{file.name}.open"), os.O_RDWR)
 
     def alone(self, wait_s: float = 0.0) -> bool:
         """Take the place alone, if nobody else has it within ``wait_s``."""
@@ -126,7 +126,7 @@ class Place:
 
     def damage(self) -> None:
         """Say to everybody who has it open that it is damaged. Raises OSError on a disk that takes nothing."""
-        os.close(os.open(self._flag, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o660))
+        os.close(make(self._flag, os.O_WRONLY))
         sync(self._flag.parent)
 
     def mended(self) -> None:
@@ -149,7 +149,7 @@ class Place:
 
 def own(file: Path, owner: str) -> int:
     """Take the place of ``owner`` at this outbox; the kernel gives it back when the process ends, however it does."""
-    place = os.open(file.with_name(f"{file.name}.{owner}"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    place = make(file.with_name(f"{file.name}.{owner}"), os.O_RDWR)
     try:
         fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -160,11 +160,19 @@ def own(file: Path, owner: str) -> int:
     return place
 
 
+def make(file: Path, flags: int) -> int:
+    """Open a file, made if it is not there, that both processes may write: users of one group, whatever their umask."""
+    descriptor = os.open(file, flags | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    with suppress(PermissionError):  # it is the other's, who has done it
+        os.fchmod(descriptor, 0o660)
+    return descriptor
+
+
 def create(file: Path) -> None:
     """Make an empty file, if there is none, that nobody else can read: the log gets its mode."""
     # If it is there it is not opened: closing it would drop the locks that SQLite has on it in this process.
     with suppress(FileExistsError):
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660))
+        os.close(make(file, os.O_RDWR | os.O_EXCL))
 
 
 def make_folder(folder: Path) -> None:

@@ -15,12 +15,14 @@ from pathlib import Path
 from edge_anpr.config import Config
 from edge_anpr.errors import Unusable
 from edge_anpr.privacy import keys, process
-from edge_anpr.unit import metrics, states, tls
+from edge_anpr.unit import journal, metrics, states, tls
 from edge_anpr.unit.carrier import Carrier, Told
 from edge_anpr.unit.certificates import CertificateWatch
+from edge_anpr.unit.events import event
 from edge_anpr.unit.inbox import Inbox
 from edge_anpr.unit.mqtt import Broker, Link, Message
 from edge_anpr.unit.outbox import Outbox, OutboxError
+from edge_anpr.unit.systemd import Service
 
 POLL_S = 0.1
 
@@ -36,6 +38,8 @@ def run(config: Config, broker: tuple[str, int] | None = None, inbox: Path | Non
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="publisher: %(message)s")
     process.harden()
+    journal.name_camera(config.camera.id)
+    service = Service()
     topic, delivery = config.topic, config.delivery
     into = None if inbox is None else Inbox(inbox)
     centres = keys.trusted(delivery.receipt_keys) if delivery.until == "receipt" else None
@@ -68,11 +72,15 @@ def run(config: Config, broker: tuple[str, int] | None = None, inbox: Path | Non
             if certificates is not None:
                 certificates.turn()
             carrier.turn()
+            service.ready()
+            # That this loop goes round is all there is to know: a broker that is away is no reason to start anew.
+            service.turn(alive=True, status=carrier.status)
             link.wait(POLL_S)
     except OutboxError as error:
-        _log.critical("%s", error)
+        _log.critical("%s", error, extra=event("stopped"))
         return 1
     finally:
+        service.stopping()
         link.close(Message(f"{topic}/status", states.status("offline"), retain=True))
         with suppress(OutboxError):  # it is damaged; the next start mends it
             carrier.settle(0.0)

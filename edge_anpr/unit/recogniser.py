@@ -35,21 +35,22 @@ from edge_anpr.errors import Unusable
 from edge_anpr.privacy import keys, process
 from edge_anpr.privacy.seal import sealing
 from edge_anpr.privacy.tokens import PassCounter
-from edge_anpr.unit import camera_alarms
+from edge_anpr.unit import camera_alarms, journal
 from edge_anpr.unit import telling as tell
 from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.arming import Arming
-from edge_anpr.unit.capture import Capture, Source
+from edge_anpr.unit.capture import PATIENCE_S, Capture, Source
 from edge_anpr.unit.clock import utc_of
 from edge_anpr.unit.decide import Decider
+from edge_anpr.unit.events import event
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.hit import Origin
 from edge_anpr.unit.inbox import Inbox
 from edge_anpr.unit.journal import told
 from edge_anpr.unit.lists import Limits, ListFile, Lists
 from edge_anpr.unit.outbox import Outbox, OutboxError
-from edge_anpr.unit.outbox_alarms import OutboxAlarms
 from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Material, Pipeline
+from edge_anpr.unit.rounds import Rounds
 from edge_anpr.unit.vision import Vision
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
@@ -68,11 +69,14 @@ TICK_S = 1.0
 HANGS_S = 120.0
 # Mean luminance aimed at. A plate throws infrared back where it came from: a picture as bright as by day burns it out.
 DAY_LUMA, NIGHT_LUMA = 110.0, 60.0
+# Before a network camera answers or not its name is looked up, which waits for up to three deaf name servers twice.
+NAME_S = 40.0
 
 
 def run(config: Config) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code; raises Unusable for what a person must mend."""
     process.harden()
+    journal.name_camera(config.camera.id)
     # OpenCV starts a pool of threads for work that is smaller than waking them.
     cv2.setNumThreads(config.models.threads)
     stop = threading.Event()
@@ -91,7 +95,6 @@ def run(config: Config) -> int:
         telling.put("birth", tell.birth(config, networks, lists, boot_id))
 
     alarms = Alarms(lambda text: telling.put("alarm", text))
-    outbox_alarms = OutboxAlarms(alarms, outbox)
     lists = Lists(
         config.unit.id,
         trust,
@@ -127,27 +130,27 @@ def run(config: Config) -> int:
     log.info("watching %s %s on %s", config.camera.source, config.camera.id, networks["detector"].provider)
 
     vision = Vision(pipeline, decider, lists, passes, box, counters)
-    regularly = _regularly(config.health.interval_s, telling, counters, box, lists, passes)
-
-    def tick() -> None:
-        lists.tick(time.monotonic_ns())
-        for look in sources:
-            look(lists)
-        camera_alarms.look(alarms, capture)
-        outbox_alarms.look(counters.hits_refused, decider.why_refused, time.monotonic())
-        regularly()
-
+    rounds = Rounds(
+        config.health.interval_s, telling, counters, box, lists, passes,
+        sources=sources,
+        outbox=outbox,
+        capture=capture,
+        alarms=alarms,
+        decider=decider,
+        pulses=(capture.pulse, vision.pulse),
+    )  # fmt: skip
     failures: list[BaseException] = []
     threads = [
         _thread("capture", lambda: capture.run(stop), failures),
         _thread("vision", lambda: vision.run(stop, capture.recycle), failures),
     ]
     try:
-        _until_told_to_end(tick, min(TICK_S, config.health.interval_s))
+        _until_told_to_end(rounds.turn, min(TICK_S, config.health.interval_s))
     except (OutboxError, camera_alarms.CameraHangs) as error:
-        log.critical("%s", error)
+        log.critical("%s", error, extra=event("stopped"))
         return 1
     finally:
+        rounds.stopping()
         stop.set()
         box.close()
         for thread in threads:
@@ -162,32 +165,18 @@ def run(config: Config) -> int:
     return 0
 
 
-def _regularly(
-    interval_s: float, telling: tell.Telling, counters: Counters, box: LatestFrame, lists: Lists, passes: PassCounter
-) -> Callable[[], None]:
-    """What tells the health when it is time, and each hour's traffic; to be called again and again."""
-    told_s = -interval_s
-
-    def regularly() -> None:
-        nonlocal told_s
-        if time.monotonic() - told_s >= interval_s:
-            told_s = time.monotonic()
-            telling.put("health", counters.tell(box.drops, armed=lists.armed is not None))
-        if (hour := passes.finished(datetime.now(UTC))) is not None:
-            telling.put("stats", tell.stats(hour))
-
-    return regularly
-
-
 def _begin(lists: Lists, sources: list[Callable[[Lists], None]], tell_lists: Callable[[], None]) -> None:
     if process.may_swap():
-        log.warning("memory that showed plates may be swapped to a disk: set MemorySwapMax=0 for this service")
+        log.warning(
+            "memory that showed plates may be swapped to a disk: set MemorySwapMax=0 for this service",
+            extra=event("may-swap"),
+        )
     for look in sources:
         look(lists)
     lists.tick(time.monotonic_ns())
     if lists.armed is None:
         tell_lists()
-        log.warning("DISARMED: no plate is read until a list comes that may be used")
+        log.warning("DISARMED: no plate is read until a list comes that may be used", extra=event("disarmed"))
 
 
 def _until_told_to_end(tick: Callable[[], None], every_s: float) -> None:
@@ -207,7 +196,7 @@ def _thread(name: str, work: Callable[[], None], failures: list[BaseException]) 
             work()
         except BaseException as error:  # noqa: BLE001  a thread that dies takes the process with it
             failures.append(error)
-            log.critical("%s stopped by %s", name, told(error))
+            log.critical("%s stopped by %s", name, told(error), extra=event("stopped"))
             os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=guarded, name=name, daemon=True)
@@ -226,10 +215,16 @@ def _networks(config: Config) -> dict[str, Network]:
 def _capture(config: Config, detector: Card, box: LatestFrame, counters: Counters) -> Capture:
     camera, open_source = config.camera, _opener(config, detector)
     if isinstance(camera, LiveCamera):
-        hangs_s = HANGS_S + 2 * camera.stall_s
-        return Capture(open_source, None, box, counters, every_frame=False, frozen_s=camera.frozen_s, hangs_s=hangs_s)
+        return Capture(
+            open_source, None, box, counters,
+            every_frame=False,
+            frozen_s=camera.frozen_s,
+            hangs_s=HANGS_S + 2 * camera.stall_s,
+            patience_s=PATIENCE_S + camera.stall_s + (NAME_S if isinstance(camera, RtspCamera) else 0.0),
+        )  # fmt: skip
     # A file that cannot be read is told before anything starts.
-    return Capture(open_source, open_source(), box, counters, every_frame=not _paced(config))
+    every_frame = not _paced(config)
+    return Capture(open_source, open_source(), box, counters, every_frame=every_frame, patience_s=PATIENCE_S)
 
 
 def _opener(config: Config, detector: Card) -> Callable[[], Source]:

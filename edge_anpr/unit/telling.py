@@ -12,6 +12,7 @@ import cv2
 import edge_anpr
 from edge_anpr.config import Config
 from edge_anpr.privacy.tokens import Hour
+from edge_anpr.unit.events import event
 from edge_anpr.unit.lists import Lists
 from edge_anpr.unit.outbox import Outbox, OutboxFull
 from edge_anpr.vision.session import Network
@@ -35,11 +36,11 @@ class Telling:
                 del self._due[due]
         except OutboxFull as error:
             if not self._full:
-                log.error("%s; until then no health is told and hits are refused", error)
+                log.error("%s; until then no health is told and hits are refused", error, extra=event("hits-refused"))
             self._full = True
         else:
             if self._full:
-                log.info("the outbox takes data again")
+                log.info("the outbox takes data again", extra=event("hits-refused", over=True))
             self._full = False
 
 

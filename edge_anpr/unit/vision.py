@@ -14,15 +14,18 @@ from edge_anpr.unit.decide import Decider
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.lists import Lists
 from edge_anpr.unit.pipeline import MAX_GAP_NS, Pipeline
+from edge_anpr.unit.pulse import Pulse
 
 IDLE_NS = 1_000_000_000
 WAIT_S = 0.25
+# One round is a frame of a tenth of a second, and in it hits that may wait BUSY_S for the disk.
+HANGS_S = 15.0
 
 
 class Vision:
     """Takes frames out of ``box``; ``recycle`` gets each back once it has been looked at.
 
-    While no list is in force no frame is looked at.
+    While no list is in force no frame is looked at. ``pulse`` begins when the networks have run once.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class Vision:
     ) -> None:  # fmt: skip
         self._pipeline, self._decider, self._lists, self._passes = pipeline, decider, lists, passes
         self._box, self._counters = box, counters
+        self.pulse = Pulse("vision")
         self._clean = True
         self._frame_ns = self._arrived_ns = self._plate_ns = 0
 
@@ -38,6 +42,7 @@ class Vision:
         """Until the box is closed and empty, or ``stop`` is set; passages under way are settled at the end."""
         self._forget()  # the first pass is slow, and leaves its buffers in the heap of the thread that makes it
         while not stop.is_set() and not self._box.closed:
+            self.pulse.beat(HANGS_S)
             frame = self._box.take(WAIT_S)
             now_ns = time.monotonic_ns()
             self._passes.expire(now_ns)
@@ -56,6 +61,7 @@ class Vision:
         self._settle()
         self._forget()
         self._passes.forget()  # nobody will call for the end of its epoch
+        self.pulse.rest()
         if self._box.closed:
             self._counters.state = "ended"
 

@@ -1,5 +1,6 @@
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -251,3 +252,36 @@ def test_no_buffer_is_handed_out_while_it_is_in_use(
         capture.recycle(frame)
     assert shown == list(range(12))
     assert box.drops == 0
+
+
+def test_waiting_for_a_camera_and_for_a_slow_reader_is_no_hanging_and_a_call_that_does_not_return_is(
+    monkeypatch: pytest.MonkeyPatch, running: list[tuple[threading.Thread, threading.Event]]
+) -> None:
+    released = threading.Event()
+    gone = threading.Event()
+
+    class Stuck(Flaky):
+        def read(self) -> Frame:
+            if self._left:
+                return super().read()
+            gone.set()
+            assert released.wait(10)
+            raise SourceLost("camera unplugged")
+
+    monkeypatch.setattr(Flaky, "opened", 0)
+    monkeypatch.setattr(module, "FIRST_WAIT_S", 5.0)
+    box = LatestFrame()
+    capture = Capture(Stuck, None, box, Counters(), every_frame=True, patience_s=0.3)  # type: ignore[arg-type]
+    start(capture, running)
+    time.sleep(0.1)
+    for _ in range(5):  # nobody takes the frame
+        time.sleep(0.1)
+        assert not capture.pulse.is_late
+    while not gone.is_set():
+        box.take(0.1)
+    until(lambda: capture.pulse.is_late, 2)
+    released.set()
+    until(lambda: not capture.pulse.is_late, 2)
+    for _ in range(6):  # it waits 2.5 to 7.5 s before it opens the camera again
+        time.sleep(0.1)
+        assert not capture.pulse.is_late

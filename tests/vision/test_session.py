@@ -1,6 +1,9 @@
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +77,16 @@ def test_the_runtime_keeps_no_arena_in_which_plates_could_be_found() -> None:
     assert not options.enable_cpu_mem_arena
     assert not options.enable_mem_pattern
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+def test_the_runtime_leaves_nothing_in_the_users_home(tmp_path: Path) -> None:
+    code = "from edge_anpr.vision.session import Network, shipped; Network(shipped('ocr'), 'ocr', 'ctc')"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stderr == b""
+    assert list(tmp_path.rglob("*")) == []  # telemetry puts a database there, and sends it later
