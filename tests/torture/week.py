@@ -57,7 +57,7 @@ class Found:
 
 
 def week(
-    folder: Path, messages: int, *, tls: bool, live_per_s: float = 2.0, step: Callable[[int], None] = lambda _: None
+    folder: Path, messages: int, *, tls: bool, live_per_s: float = 5.0, step: Callable[[int], None] = lambda _: None
 ) -> Found:
     """Fill an outbox, let its publisher wait without a broker, then start broker and centre, and a recogniser."""
     with Site(folder, Plan(units=1, centres=1, rate=live_per_s, tls=tls, direct=True)) as site:
