@@ -30,7 +30,8 @@ LIVE, BACKLOG = 12, 28  # together the 40 messages that may be on their way
 # What of the backlog the broker has not acknowledged lies in the modem's queue, before a live hit: half a second at
 # 1 Mbit/s.
 BACKLOG_BYTES = 64 * 1024
-PARK_AFTER, PARK_AFTER_S, PARKED_S = 3, 20.0, (600.0, 86400.0)
+# Of two centres that share the work one may hang: half of what is sent goes there, and six times in a row one in 64.
+PARK_AFTER, PARK_AFTER_S, PARKED_S = 6, 60.0, (120.0, 86400.0)
 # A hit that the broker threw away or refused is tried again so much later; one alone, until it is taken.
 NO_SUBSCRIBER_S, REFUSED_S = (5.0, 30.0), (60.0, 600.0)
 

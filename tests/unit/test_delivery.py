@@ -186,7 +186,7 @@ def test_without_any_receipt_only_the_oldest_and_what_is_new_goes(bench: Bench) 
 def test_one_that_alone_is_not_taken_holds_up_nobody(bench: Bench) -> None:
     bench.hit("stuck", *names("h", 40))
     seen: list[str] = []
-    for _ in range(60):
+    for _ in range(200):
         seen += bench.send()
         bench.receipt(*(name for name in bench.left() if name in seen and name != "stuck"))
         bench.pass_s(1)
@@ -196,7 +196,7 @@ def test_one_that_alone_is_not_taken_holds_up_nobody(bench: Bench) -> None:
     for _ in range(24 * 60):
         bench.pass_s(60)
         seen += bench.send()
-    assert 12 <= seen.count("stuck") <= 60  # ever more rarely
+    assert 12 <= seen.count("stuck") <= 100  # ever more rarely
     assert bench.receipt("stuck") == 1
     assert bench.left() == []
     assert bench.delivery.parked == 0
@@ -208,10 +208,10 @@ def test_nor_when_its_connection_ends_again_and_again(bench: Bench) -> None:
     bench.left()
     bench.delivery.restart()
     went: list[str] = []
-    while "b" not in went and len(went) < 10:
+    while "b" not in went and len(went) < 20:
         bench.pass_s(1)
         went += bench.send()
-    assert went == ["a000"] * 3 + ["b"]
+    assert went == ["a000"] * delivery.PARK_AFTER + ["b"]
 
 
 def test_a_parked_hit_is_deleted_on_a_late_receipt(bench: Bench) -> None:
