@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300
 
-.PHONY: help run test check services torture broker-certs prove-forgetting fuzz format evaluate year train demo clean
+.PHONY: help run test check services torture scale broker-certs prove-forgetting fuzz format evaluate year train demo clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -40,6 +40,9 @@ check: $(VENV)/.dev ## format, lint with the import rule, strict types
 
 torture: $(VENV)/.dev services ## kill, cut and corrupt everything between unit and records, and count (25 minutes): ARGS="--seed N"
 	@$(BIN)/python -m tests.torture $(ARGS)
+
+scale: $(VENV)/.dev services ## hundreds of units against the shipped broker and one centre: make scale ARGS="--units 500 --storm"
+	@$(BIN)/python -m tests.torture.scale $(ARGS)
 
 broker-certs: $(VENV)/.dev ## an authority and a broker's certificate: make broker-certs NAME=mqtt.example.org (see docs/broker.md)
 	@$(BIN)/edge-anpr provision ca authority
