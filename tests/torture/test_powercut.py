@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.torture import powercut
-from tests.torture.powercut import CannotTrace, Disk, Event, Trace, Trial
+from tests.torture.disk import Disk
+from tests.torture.powercut import Trial
+from tests.torture.trace import CannotTrace, Event, Trace, record
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def test_with_less_than_full_syncs_the_same_finds_losses(work: Path, synchronous
 def test_without_strace_it_says_so(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(CannotTrace, match="strace is missing; `make test` installs it"):
-        powercut.record(work, 1, 1)
+        record(work, 1, 1)
 
 
 def test_a_disk_keeps_what_was_synced_and_any_part_of_the_rest() -> None:
