@@ -53,7 +53,9 @@ def _deliver(folder: Path, marks: int, hits: int, draw: random.Random) -> None:
     while last < hits - 1:
         rows = outbox.waiting(0, 40)
         last = max((int(row.hit_id) for row in rows if int(row.hit_id) < FIRST_BEFORE), default=last)
-        if len(rows) < LEAST_WAITING and last < hits - 1:  # or a quick deliverer would leave nothing that a cut could take
+        if (
+            len(rows) < LEAST_WAITING and last < hits - 1
+        ):  # or a quick deliverer would leave nothing that a cut could take
             time.sleep(0.001)
             continue
         # Now and then everything, so that the log is cut; mostly a window's worth.

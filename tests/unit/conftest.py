@@ -15,6 +15,7 @@ from edge_anpr.unit.mqtt import Broker, Link
 from edge_anpr.unit.outbox import Outbox
 from tests.conftest import Process
 from tests.unit.carrying import TOPIC, Carry
+from tests.unit.linking import Watch, Watched
 
 RUN = """
 import sys
@@ -66,3 +67,23 @@ def carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
     yield carrier
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def quick_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links that try again at once."""
+    monkeypatch.setattr(mqtt, "BACKOFF_S", (0.02, 0.1))
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """Links without TLS, and what they say."""
+    made: list[Watched] = []
+
+    def watched(port: int, keepalive_s: int = 10, name: str = "unit", **options: object) -> Watched:
+        made.append(Watched(Link(Broker("127.0.0.1", port, name, keepalive_s), **options)))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield watched
+    for one in made:
+        one.link.close()

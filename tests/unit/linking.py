@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from edge_anpr.unit.mqtt import Answered, Connected, Down, Event, Link
+from edge_anpr.unit.mqtt import Answered, Connected, Down, Event, Link, Message
 from tests.conftest import Broker as RealBroker
-from tests.conftest import until
+from tests.conftest import ScriptedBroker, until
 
 DAY = timedelta(days=1)
+HIT = Message("anpr/hit/cam-1", b"payload")
 
 
 class Watched:
@@ -64,6 +65,10 @@ class Watched:
         return answer
 
 
+Watch = Callable[..., Watched]
+Script = Callable[..., ScriptedBroker]
+
+
 class Authority:
     """A CA that issues certificates into a folder: ``NAME.pem`` and ``NAME.key``."""
 
@@ -93,10 +98,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key.public_key(), days)
         if san:
-            names = [
-                x509.IPAddress(ipaddress.ip_address(one)) if one[0].isdigit() else x509.DNSName(one) for one in san
-            ]
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+            builder = builder.add_extension(x509.SubjectAlternativeName(map(_general, san)), critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         lock = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
         pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
