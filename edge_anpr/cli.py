@@ -16,6 +16,7 @@ import edge_anpr
 from edge_anpr.cli_centre import centre
 from edge_anpr.cli_load import load
 from edge_anpr.cli_provision import provision
+from edge_anpr.cli_types import HOST_PORT
 from edge_anpr.cli_watchlist import watchlist
 from edge_anpr.errors import Unusable
 
@@ -121,23 +122,17 @@ def recognise(config_path: Path | None) -> None:
 
 @main.command()
 @_config_option
-@click.option("--broker", metavar="HOST:PORT", help="Instead of the broker that the config names.")
-def publish(config_path: Path | None, broker: str | None) -> None:
+@click.option("--broker", type=HOST_PORT, metavar="HOST:PORT", help="Instead of the broker that the config names.")
+def publish(config_path: Path | None, broker: tuple[str, int] | None) -> None:
     """Run the publisher: hits from the outbox, and health, to the MQTT broker. It uses no camera."""
     from edge_anpr import config
     from edge_anpr.unit import journal, publisher
 
     journal.begin("publisher")
-    address = None
-    if broker:
-        host, _, port = broker.rpartition(":")
-        if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-            raise click.UsageError("--broker takes HOST:PORT, like 192.0.2.7:1883 or [2001:db8::7]:1883")
-        address = host.removeprefix("[").removesuffix("]"), int(port)
 
     def work() -> int:
         loaded = config.load(_named(config_path))
-        return publisher.run(loaded, address, loaded.watchlist.inbox if loaded.watchlist.centre_keys else None)
+        return publisher.run(loaded, broker, loaded.watchlist.inbox if loaded.watchlist.centre_keys else None)
 
     sys.exit(journal.until_mended(work))
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from edge_anpr import cli_records
+from edge_anpr.cli_types import HOST_PORT
 from edge_anpr.errors import Unusable
 
 _PATH = click.Path(path_type=Path)
@@ -37,7 +38,9 @@ cli_records.register(centre)
 def _broker_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
-            click.option("--broker", "address", required=True, metavar="HOST:PORT", help="The MQTT 5 broker."),
+            click.option(
+                "--broker", "address", required=True, type=HOST_PORT, metavar="HOST:PORT", help="The MQTT 5 broker."
+            ),
             click.option("--username", help="The centre's name at the broker."),
             click.option("--password-file", type=_PATH, help="A file that holds the password, nothing else."),
             click.option("--ca", type=_PATH, help="The broker's certificate authority, PEM; turns TLS on."),
@@ -283,13 +286,10 @@ def _link(role: str, subscriptions: Sequence[str], at: dict[str, Any], unacknowl
     from edge_anpr.centre.broker import broker, words
     from edge_anpr.unit.mqtt import Link
 
-    host, _, port = str(at["address"]).rpartition(":")
-    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise click.UsageError("--broker takes HOST:PORT, like 192.0.2.7:1883 or [2001:db8::7]:1883")
     if (at["certificate"] is None) != (at["tls_key"] is None):
         raise click.UsageError("--certificate and --tls-key go together")
     where = broker(
-        host.removeprefix("[").removesuffix("]"), int(port), role,
+        at["address"], role,
         at["username"], at["password_file"], at["ca"], at["certificate"], at["tls_key"],
     )  # fmt: skip
     try:

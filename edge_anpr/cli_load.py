@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edge_anpr.cli_types import HOST_PORT
 from edge_anpr.errors import Unusable
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ MOST_UNITS = 9999
 
 @click.command()
 @click.option("--units", type=click.IntRange(1, MOST_UNITS), required=True, help="How many are played.")
-@click.option("--broker", "address", required=True, metavar="HOST:PORT", help="The MQTT 5 broker.")
+@click.option("--broker", "address", required=True, type=HOST_PORT, metavar="HOST:PORT", help="The MQTT 5 broker.")
 @click.option("--seal-to", required=True, type=_PATH, help="hits.pub of `centre keygen`: test hits are sealed, too.")
 @click.option("--receipt-key", required=True, type=_PATH, help="receipt.pub of `centre keygen`.")
 @click.option(
@@ -49,7 +50,7 @@ MOST_UNITS = 9999
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def load(
-    address: str,
+    address: tuple[str, int],
     seal_to: Path,
     receipt_key: Path,
     seconds: float,
@@ -110,19 +111,12 @@ def load(
     sys.exit(1 if figures.unfinished else 0)
 
 
-def _way(address: str, said: dict[str, Any]) -> Callable[[str], Broker]:
+def _way(address: tuple[str, int], said: dict[str, Any]) -> Callable[[str], Broker]:
     """What gives a unit's way to the broker by its name."""
+    from edge_anpr.privacy import keys
     from edge_anpr.unit.mqtt import Broker
 
-    host, _, port = address.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise click.UsageError("--broker takes HOST:PORT, like 192.0.2.7:1883 or [2001:db8::7]:1883")
-    password = None
-    if said["password_file"] is not None:
-        try:
-            password = said["password_file"].read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise Unusable(f"--password-file {said['password_file']}: cannot be read: {error}") from error
+    password = keys.password(said["password_file"], "--password-file")
 
     def way(name: str) -> Broker:
         ca, certificate, key = said["ca"], None, None
@@ -130,8 +124,7 @@ def _way(address: str, said: dict[str, Any]) -> Callable[[str], Broker]:
             folder = _latest(said["certificates"] / "units" / name)
             ca, certificate, key = folder / "ca.pem", folder / "unit.pem", folder / "unit.key"
         return Broker(
-            host=host.removeprefix("[").removesuffix("]"),
-            port=int(port),
+            *address,
             client_id=f"edge-anpr-{name.replace('/', '-')}",
             username=said["username"],
             password=password,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge_anpr.cli_types import HOST_PORT
 from edge_anpr.errors import Unusable
 
 if TYPE_CHECKING:
@@ -193,9 +194,11 @@ def revoke(
 @click.argument("folder", type=_PATH, metavar="DIR")
 @click.option("--unit", "name", metavar="ORG/SITE/UNIT", help="The unit whose session ends.")
 @click.option("--centre", metavar="NAME", help="The centre whose session ends.")
-@click.option("--broker", "address", required=True, metavar="HOST:PORT", help="The broker.")
+@click.option("--broker", "address", required=True, type=HOST_PORT, metavar="HOST:PORT", help="The broker.")
 @_passphrase_option
-def evict(folder: Path, name: str | None, centre: str | None, address: str, passphrase_file: Path | None) -> None:
+def evict(
+    folder: Path, name: str | None, centre: str | None, address: tuple[str, int], passphrase_file: Path | None
+) -> None:
     """End the live session of a name at the broker; all others go on.
 
     Whoever had it must show a certificate again. So first `revoke`, then crl.pem to the broker, and then this.
@@ -203,9 +206,6 @@ def evict(folder: Path, name: str | None, centre: str | None, address: str, pass
     who = name or centre
     if who is None or (name is not None and centre is not None):
         raise click.UsageError("say whose: --unit ORG/SITE/UNIT or --centre NAME")
-    host, _, port = address.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise click.UsageError("--broker takes HOST:PORT, like 192.0.2.7:8883 or [2001:db8::7]:8883")
     opened = _open(folder)
     from edge_anpr.provision.evict import evict as end
     from edge_anpr.unit.mqtt import Broker
@@ -219,13 +219,13 @@ def evict(folder: Path, name: str | None, centre: str | None, address: str, pass
         key.touch(mode=0o600)
         key.write_bytes(pair.key)
         where = Broker(
-            host.removeprefix("[").removesuffix("]"), int(port), "edge-anpr-evict",
+            *address, "edge-anpr-evict",
             ca=folder / "ca.pem", certificate=certificate, key=key,
         )  # fmt: skip
         try:
             end(where)
         except Unusable as error:
-            raise Unusable(f"{address}: {error}") from None
+            raise Unusable(f"{address[0]}:{address[1]}: {error}") from None
     click.echo(f"{who}: no session any more; a new one needs a certificate that is not revoked")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_anpr.errors import Unusable
+from edge_anpr.privacy import keys
 from edge_anpr.unit.mqtt import Broker, Link
 
 POLL_S = 0.1
@@ -32,8 +33,7 @@ _OPTIONS = {
 
 
 def broker(
-    host: str,
-    port: int,
+    address: tuple[str, int],
     role: str,
     username: str | None = None,
     password_file: Path | None = None,
@@ -42,18 +42,12 @@ def broker(
     key: Path | None = None,
 ) -> Broker:
     """Where the broker is; ``role`` tells one client of the centre from another. Raises Unusable."""
-    password = None
-    if password_file is not None:
-        try:
-            password = password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            words = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise Unusable(f"--password-file {password_file} cannot be read: {words}") from error
+    password = keys.password(password_file, "--password-file")
     if ca is None and certificate is not None:
         raise Unusable("--certificate needs --ca, which is what turns TLS on")
     # A second centre of the same name would throw out the first, for ever.
     client_id = f"edge-anpr-centre-{role}-{secrets.token_hex(4)}"
-    return Broker(host, port, client_id, 30, username, password, ca, certificate, key)
+    return Broker(*address, client_id, 30, username, password, ca, certificate, key)
 
 
 def words(reason: str) -> str:

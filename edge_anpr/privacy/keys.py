@@ -64,6 +64,18 @@ def read(path: Path, use: Use, *, secret: bool) -> Key:
     return Key(use, secret, raw, comment)
 
 
+def password(path: Path | None, named: str) -> str | None:
+    """What stands in a password file, without the line's end; None without a file. ``named``: what the user calls it.
+
+    Raises KeyUnusable.
+    """
+    try:
+        return None if path is None else path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        words = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise KeyUnusable(f"{named} {path} cannot be read: {words}") from error
+
+
 def trusted(paths: Iterable[Path]) -> dict[str, bytes]:
     """The public signing keys in these files, by key id. Raises KeyUnusable."""
     found = [read(path, "ed25519", secret=False).raw for path in paths]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from edge_anpr.address import parse
 from edge_anpr.errors import Unusable
 from edge_anpr.unit.states import json_object
 
@@ -59,9 +60,9 @@ def serve(address: str, health: Read) -> None:
 
     registry = prometheus_client.CollectorRegistry()
     registry.register(Health())
-    host, _, port = address.rpartition(":")
+    host, port = parse(address)
     try:
-        prometheus_client.start_http_server(int(port), host.removeprefix("[").removesuffix("]"), registry)
+        prometheus_client.start_http_server(port, host, registry)
     except OSError as error:
         raise Unusable(f"health.metrics {address}: {error.strerror}; name another address") from error
 

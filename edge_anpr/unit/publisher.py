@@ -105,16 +105,8 @@ def link_to(config: Config, instead: tuple[str, int] | None, role: str = "") -> 
         client_id=client_id,
         keepalive_s=mqtt.keepalive_s,
         username=mqtt.username,
-        password=None if mqtt.password_file is None else _password(mqtt.password_file),
+        password=keys.password(mqtt.password_file, "mqtt.password_file"),
         ca=tls.ca if tls else None,
         certificate=tls.certificate if tls else None,
         key=tls.key if tls else None,
     )
-
-
-def _password(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        words = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise Unusable(f"mqtt.password_file {path} cannot be read: {words}") from error
