@@ -111,7 +111,7 @@ class Delivery:
         if not self._receipts:
             flying += len(self._done)
             self._done.clear()  # the broker may be gone with what it took: it gets these again
-        self._try_again(())
+        self._recall_parked()
         self._silent_since, self._probes = None, 0
         self.held, self._holds, self._held_until, self.look = None, 0, 0.0, True
         return flying
@@ -123,7 +123,8 @@ class Delivery:
             yield from self._probe(now_s, self._held_until)
             return
         self._park_the_stuck(now_s)
-        if self.look or any(parked.again_s <= now_s for parked in self._parked.values()):
+        self._recall_one(now_s)
+        if self.look:
             self._load(now_s)
         if self._is_silent(now_s):
             patience = _pause_s((RESEND_S, LONGEST_RESEND_S), self._probes)
@@ -179,7 +180,9 @@ class Delivery:
         apart = {parked.digest: rowid for rowid, parked in self._parked.items()}
         known = [digest for digest in digests if digest in flying or digest in apart]
         if known and self._silent_since is not None:
-            self._try_again(flying.values())  # it was the centre that was away
+            self._recall_parked()  # it was the centre that was away, unless others were taken before
+            for flight in flying.values():
+                flight.tries = flight.tries if flight.passed else 0
         latest_s = max((flying[digest].sent_s or 0.0 for digest in known if digest in flying), default=None)
         for flight in flying.values():
             flight.passed |= latest_s is not None and flight.sent_s is not None and flight.sent_s <= latest_s
@@ -216,11 +219,6 @@ class Delivery:
 
     def _load(self, now_s: float) -> None:
         self.look = False
-        for rowid, parked in self._parked.items():
-            if parked.again_s <= now_s and len(self._backlog) < BACKLOG:
-                parked.pause_s = min(parked.pause_s * 2, PARKED_S[1])
-                parked.again_s = now_s + parked.pause_s
-                self._take(self._backlog, self._outbox.waiting(rowid - 1, 1), now_s)
         for row in self._fill(self._live, self._young(LIVE - len(self._live)), LIVE, now_s):
             self._live_after = row.rowid
         while (room := BACKLOG - len(self._backlog)) > 0:
@@ -277,13 +275,22 @@ class Delivery:
             if self._receipts and now_s - flight.first_s >= PARK_AFTER_S:
                 self.park(flight)
 
-    def _try_again(self, flights: Iterable[Flight]) -> None:
-        now_s = self._clock_s()
-        for flight in flights:
-            flight.tries = 0
+    def _recall_parked(self) -> None:
+        """Those parked once may have been so for what is over now."""
         for parked in self._parked.values():
             if parked.pause_s == PARKED_S[0]:
-                parked.again_s = min(parked.again_s, now_s)
+                parked.again_s = min(parked.again_s, self._clock_s())
+
+    def _recall_one(self, now_s: float) -> None:
+        """Try a parked hit again; one at a time, so that a thousand hold up nobody either."""
+        if len(self._backlog) >= BACKLOG or not self._parked.keys().isdisjoint(self._backlog):
+            return
+        rowid = min(self._parked, key=lambda rowid: self._parked[rowid].again_s, default=None)
+        if rowid is not None and self._parked[rowid].again_s <= now_s:
+            parked = self._parked[rowid]
+            parked.pause_s = min(parked.pause_s * 2, PARKED_S[1])
+            parked.again_s = now_s + parked.pause_s
+            self._take(self._backlog, self._outbox.waiting(rowid - 1, 1), now_s)
 
     def _probe(self, now_s: float, at_s: float) -> Iterator[Flight]:
         oldest = next(self._flights(), None)
