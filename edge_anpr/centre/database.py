@@ -192,6 +192,8 @@ def _prepare_postgresql(raw: Any, _record: object) -> None:
     cursor.execute(
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     )
+    # In another zone a moment of 1900 or 9999, which any unit may tell, is one that the driver cannot read.
+    cursor.execute("SET TIME ZONE 'UTC'")
     cursor.execute(f"SET lock_timeout = {int(LOCK_S * 1000)}")
     cursor.close()
     raw.commit()

@@ -56,14 +56,14 @@ class _Poison(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A message of a unit's state, with whether the broker had kept it; or a hit that was stored."""
+    """What a unit says of itself, stored or not; or a hit that was stored."""
 
     said: Said | None = None
     hit: Arrived | None = None
 
 
 class Receiver:
-    """Call ``turn`` often. ``secrets`` open hits, ``signing`` signs receipts; ``heard`` gets what came, once stored."""
+    """Call ``turn`` often. ``secrets`` open hits, ``signing`` signs receipts; ``heard`` gets what came, a hit once stored."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Receiver:
         schema = files("edge_anpr.unit").joinpath("hit.schema.json").read_text("utf-8")
         self._schema = jsonschema_rs.validator_for(json.loads(schema))
         self._waiting: list[Received] = []  # hits that are not stored yet, because the database does not answer
-        self._said: list[Said] = []
+        self._said: dict[tuple[str, str], Said] = {}  # of each unit and kind the latest, not stored yet
         self._owed: dict[str, dict[str, None]] = {}  # receipts by unit: digests, each once
         self._store_again_s = 0.0
         self._complaint: str | None = None
@@ -90,19 +90,7 @@ class Receiver:
         """Hear the broker, store, acknowledge, receipt; never waits for the network."""
         for event in self._link.advance():
             self._hear(event)
-        if (self._waiting or self._said) and time.monotonic() >= self._store_again_s:
-            try:
-                self._keep()
-            except StoreDown as error:
-                self._store_again_s = time.monotonic() + STORE_AGAIN_S
-                self._figures.store_down()
-                if str(error) != self._store_complaint:
-                    _log.error("%s; nothing is acknowledged until then, and the units keep it", error)
-                self._store_complaint = str(error)
-            else:
-                if self._store_complaint is not None:
-                    _log.info("the database takes records again")
-                self._store_complaint = None
+        self._store_what_waits()
         self._send_receipts()
 
     def _hear(self, event: Event) -> None:
@@ -115,8 +103,9 @@ class Receiver:
                 if event.was_connected or event.reason != self._complaint:
                     _log.warning("no broker: %s; trying again, ever more rarely", words(event.reason))
                 self._complaint = event.reason
-                self._waiting.clear()  # what was not acknowledged comes again, from the broker or from the units
-                self._owed.clear()
+                # From a unit that trusts the broker's PUBACK, what is in hand here does not come again.
+                self._store_what_waits()
+                self._waiting.clear()  # its tickets mean nothing to the next connection
                 self._heard(event)
             case Received():
                 self._sort(event)
@@ -126,7 +115,9 @@ class Receiver:
     def _sort(self, message: Received) -> None:
         place = _TOPIC.fullmatch(message.topic)
         if place is not None and place.group(2) is not None and not message.retained:
-            self._waiting.append(message)
+            # At QoS 0, which no unit uses, the broker would not stop at UNACKNOWLEDGED.
+            if message.ticket or len(self._waiting) < UNACKNOWLEDGED:
+                self._waiting.append(message)
             return
         self._link.acknowledge(message)  # of a state the next one tells more
         if place is None or place.group(3) not in STATES:
@@ -137,18 +128,34 @@ class Receiver:
         if body is None:
             self._say_once(place.group(1), f"its {place.group(3)} is no JSON object")
             return
-        self._said.append(Said(place.group(1), place.group(3), body, message.retained))
+        said = Said(place.group(1), place.group(3), body, message.retained)
+        self._said[said.unit, said.kind] = said
+        self._heard(Heard(said=said))  # at once: that the database is down is no silence of the units
+
+    def _store_what_waits(self) -> None:
+        if not (self._waiting or self._said) or time.monotonic() < self._store_again_s:
+            return
+        try:
+            self._keep()
+        except StoreDown as error:
+            self._store_again_s = time.monotonic() + STORE_AGAIN_S
+            self._figures.store_down()
+            if str(error) != self._store_complaint:
+                _log.error("%s; nothing is acknowledged until then, and the units keep it", error)
+            self._store_complaint = str(error)
+        else:
+            if self._store_complaint is not None:
+                _log.info("the database takes records again")
+            self._store_complaint = None
 
     def _keep(self) -> None:
-        if self._said:
-            self._store.states(self._said)
-            for said in self._said:
-                self._heard(Heard(said=said))
-            self._said.clear()
         while self._waiting:
             batch = self._waiting[:UNACKNOWLEDGED]
             self._take(batch)
             del self._waiting[: len(batch)]
+        if self._said:
+            self._store.states(list(self._said.values()))
+            self._said.clear()
 
     def _take(self, batch: Sequence[Received]) -> None:
         arrived: list[Arrived] = []
@@ -175,7 +182,7 @@ class Receiver:
     def _opened(self, message: Received, unit: str, camera: str) -> Arrived:
         raw = message.payload
         if len(raw) > MAX_HIT_BYTES:
-            raise _Poison(f"{len(raw)} bytes are too large for a hit")
+            raise _Poison("it is too large for a hit")  # a text of its own for each size would fill _told
         body = _object(self._unsealed(raw))
         if body is None or not self._is_hit(body):
             raise _Poison("it is no anpr.hit/1")

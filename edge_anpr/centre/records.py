@@ -194,5 +194,8 @@ def _last_word() -> Any:
 
 
 def _object(raw: str | None) -> dict[str, Any]:
-    found = json.loads(raw) if raw else None
+    try:
+        found = json.loads(raw) if raw else None
+    except RecursionError:  # nested as deep as whoever wrote it could just read
+        found = None
     return found if isinstance(found, dict) else {}

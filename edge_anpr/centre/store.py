@@ -26,6 +26,7 @@ VERDICTS = ("confirmed", "misread", "stale")
 KINDS = ("birth", "status", "health", "alarm", "stats")
 MAX_STATE = 64_000  # characters of JSON
 MAX_NOTE = 500
+MAX_GAP = 10**9  # of one start; a unit may give its messages any number, and a sum must not overflow for all of them
 
 
 def _now() -> datetime:
@@ -114,7 +115,8 @@ class Store:
 
     def gaps(self) -> dict[str, int]:
         """Messages of each unit that have a number below one that came, and did not come (yet). Raises StoreDown."""
-        gap = func.sum(tables.boot.c.max_seq - tables.boot.c.reports)
+        gap = tables.boot.c.max_seq - tables.boot.c.reports
+        gap = func.sum(case((gap > MAX_GAP, MAX_GAP), else_=gap))
         with self.database.read() as connection:
             rows = connection.execute(select(tables.boot.c.unit, gap).group_by(tables.boot.c.unit)).all()
         return {unit: max(int(missing), 0) for unit, missing in rows}
@@ -161,7 +163,10 @@ def _columns(said: Said, now: datetime) -> dict[str, Any]:
     columns: dict[str, Any] = {"last_seen": now} if said.shows_life else {}
     if said.kind not in KINDS:
         return columns
-    told = json.dumps(said.payload, separators=(",", ":"))
+    try:
+        told = json.dumps(said.payload, separators=(",", ":"))
+    except RecursionError:  # nested as deep as could just be read
+        told = "{}"
     columns[said.kind] = told if len(told) <= MAX_STATE else "{}"
     if said.kind == "health":
         columns["interval_s"] = interval_s(said.payload)
@@ -169,7 +174,8 @@ def _columns(said: Said, now: datetime) -> dict[str, Any]:
         listed = said.payload.get("list")
         listed = listed if isinstance(listed, dict) else {}
         list_id, version = listed.get("list_id"), listed.get("version")
+        whole = isinstance(version, int) and not isinstance(version, bool)  # PostgreSQL takes no bool for a number
         columns["list_id"] = storable(list_id[:200]) if isinstance(list_id, str) else None
-        columns["list_version"] = version if isinstance(version, int) and abs(version) < 2**63 else None
+        columns["list_version"] = version if whole and abs(version) < 2**63 else None
         columns["list_since"] = now
     return columns

@@ -21,9 +21,10 @@ from edge_anpr.centre.store import Store, StoreDown
 from edge_anpr.privacy import seal
 from edge_anpr.privacy.keys import Key, key_id
 from edge_anpr.unit import delivery
+from edge_anpr.unit.advice import Trouble
 from edge_anpr.unit.carrier import Carrier, Told
 from edge_anpr.unit.clock import Uptime
-from edge_anpr.unit.mqtt import Broker, Link
+from edge_anpr.unit.mqtt import Broker, Event, Link, Received
 from edge_anpr.unit.outbox import Outbox
 from edge_anpr.watch import envelope, receipt
 from edge_anpr.watch.envelope import RECEIPT, TICKET
@@ -183,6 +184,63 @@ def test_what_the_database_does_not_take_is_not_acknowledged_and_not_lost(
     assert centre is way.centre
 
 
+def test_while_the_database_is_down_nobody_falls_silent_and_little_is_held(
+    way: Way, subscribe: Callable[[int], Subscriber], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_anpr.centre.serving.JUDGE_S", 0.05)
+    monkeypatch.setattr("edge_anpr.centre.fleet.INTERVALS", (0.1, 3600.0))
+    somebody, centre = subscribe(way.port), way.open()
+    way.turn(lambda: way.rows(tables.unit) and way.rows(tables.unit)[0].interval_s == 0.5)
+
+    def down(_batch: object) -> None:
+        raise StoreDown("the database does not answer")
+
+    for call in ("take", "states"):
+        monkeypatch.setattr(way.store, call, down)
+    message = json.dumps(body(1)).encode()
+    for _ in range(3 * receiver.UNACKNOWLEDGED):
+        somebody.client.publish(f"{ROOT}/hit/cam-1", message, qos=0)
+    ends = time.monotonic() + 2.5  # five intervals
+    way.turn(lambda: time.monotonic() > ends)
+    assert len(centre.receiver._said) <= len(receiver.STATES)
+    assert len(centre.receiver._waiting) == receiver.UNACKNOWLEDGED
+    told = generate_latest(way.figures.registry).decode()
+    assert f'edge_anpr_unit_up{{unit="{UNIT}"}} 1.0' in told
+
+
+def test_states_that_the_database_refuses_hold_up_no_hit(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_batch: object) -> None:
+        raise StoreDown("the database fails with DataError")
+
+    monkeypatch.setattr(way.store, "states", refused)
+    way.open()
+    way.append(1)
+    way.turn(way.empty)
+
+
+def test_what_came_just_before_the_connection_broke_is_stored_and_receipted_on_the_next(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A unit with `until: puback` would not send it again."""
+    centre = way.open()
+    way.turn(lambda: way.carrier._connected)
+    link, advance = way.centre_link, way.centre_link.advance  # type: ignore[union-attr]
+
+    def cut() -> list[Event]:
+        events = advance()
+        if any(isinstance(event, Received) and "/hit/" in event.topic for event in events):
+            assert link is not None
+            events.append(link._down(Trouble("the connection broke"), time.monotonic()))
+            monkeypatch.undo()
+        return events
+
+    monkeypatch.setattr(way.centre_link, "advance", cut)
+    message = way.append(1)
+    way.turn(lambda: way.rows(tables.hit))
+    assert list(centre.receiver._owed[UNIT]) == [receipt.digest(message)]
+    way.turn(way.empty)
+
+
 def test_a_receipt_that_was_lost_is_given_again(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     centre = way.open()
     monkeypatch.setattr(centre.receiver, "_send_receipts", centre.receiver._owed.clear)
@@ -219,7 +277,7 @@ def test_what_is_no_hit_is_kept_aside_and_stays_on_the_unit(way: Way, caplog: py
         "it is not sealed to a key of this centre, or was altered",
         "it came under the topic of another unit or camera",
         "it is no anpr.hit/1",
-        "1000000 bytes are too large for a hit",
+        "it is too large for a hit",
         "no record can be made of it: a value is missing or out of range",
     }
     assert caplog.text.count("a message is kept aside") == 5

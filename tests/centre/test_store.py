@@ -6,7 +6,7 @@ import itertools
 import json
 import random
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from edge_anpr.centre import database, poison, tables
 from edge_anpr.centre.arrival import Arrived, Said, Taken
 from edge_anpr.centre.fleet import Alarm, State, Verdict
+from edge_anpr.centre.records import Records
 from edge_anpr.centre.store import Store
+from tests import postgresql
 from tests.centre import records
 from tests.centre.records import START, UNIT, Clock, arrived, body, hit_id, message, rows
 
@@ -222,6 +224,29 @@ def test_numbers_that_never_came_are_counted_for_each_start(store: Store) -> Non
     assert store.gaps() == {UNIT: 2}
 
 
+def test_a_number_that_no_unit_can_have_reached_spoils_nobodys_count(store: Store) -> None:
+    boots = ("ab12ab12ab12ab12", "cd34cd34cd34cd34", "ef56ef56ef56ef56")
+    store.take([message(number, seq=2**63 - 1, boot_id=boot) for number, boot in enumerate(boots)])
+    store.take([message(9, unit="town/bridge/pole-08", seq=3)])
+    assert store.gaps() == {UNIT: 3 * 10**9, "town/bridge/pole-08": 2}
+    store.judged("centre-1", [verdict(missing=store.gaps()[UNIT])])
+    assert rows(store, tables.unit)[0]["missing"] == 3 * 10**9
+
+
+@pytest.mark.parametrize("year", ["0001", "1900", "9999"])
+def test_any_moment_that_a_unit_tells_can_be_read_whatever_the_servers_zone(db: str, year: str) -> None:
+    name = db.split("@/")[-1].split("?", maxsplit=1)[0]
+    if not db.startswith("sqlite"):
+        postgresql.server().execute(f"ALTER DATABASE {name} SET timezone = 'Europe/Amsterdam'")
+    store, looking = Store(db), Records(db)
+    store.take([message(captured_at=f"{year}-12-31T23:59:59Z")])
+    assert looking.newest(1)[0].captured_at == datetime(int(year), 12, 31, 23, 59, 59, tzinfo=UTC)
+    looking.close()
+    store.close()
+    if not db.startswith("sqlite"):
+        postgresql.server().execute(f"ALTER DATABASE {name} RESET timezone")
+
+
 def test_poison_is_kept_once_and_bounded_for_each_unit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poison, "MAX_MESSAGES", 5)
     monkeypatch.setattr(poison, "MAX_BYTES", 1000)
@@ -270,6 +295,7 @@ STRANGE = (
     Said(UNIT, "alarm", {"active": [1, {"code": 2}, {"code": "a\0", "since": "x"}]}),
     Said(UNIT, "birth", {"list": {"list_id": "\0", "version": 2**80}}), Said(UNIT, "health", {"interval_s": "x"}),
     Said(UNIT, "health", {"interval_s": 10**400}), Said(UNIT, "unheard-of", {}),
+    Said(UNIT, "birth", {"list": {"list_id": "stolen", "version": True}}),
     Said(UNIT, "stats", {"x": "y" * 10**5}), Said(UNIT, "status", {"status": {"\ud800": []}}),
 )  # fmt: skip
 
@@ -279,6 +305,19 @@ def test_nothing_that_a_unit_says_can_stop_the_store(store: Store) -> None:
         store.states([said])
     store.states(STRANGE)
     assert len(rows(store, tables.unit)) == 1
+
+
+def test_a_state_that_is_nested_too_deep_stops_neither_the_store_nor_who_looks(store: Store, db: str) -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(5000):
+        nested = {"a": nested}
+    store.states([Said(UNIT, "birth", nested)])
+    assert rows(store, tables.unit)[0]["birth"] == "{}"
+    deep = tables.unit.update().values(health='{"a":' * 5000 + "1" + "}" * 5000)
+    store.database.write(lambda connection: connection.execute(deep))
+    looking = Records(db)
+    assert [unit.health for unit in looking.units()] == [{}]
+    looking.close()
 
 
 def standing(store: Store) -> list[tuple[str, str, str]]:
