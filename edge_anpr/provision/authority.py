@@ -25,7 +25,8 @@ from edge_anpr.provision.certificates import Certificate, Issuer, Pair, Revocati
 MAX_BYTES = 10_000_000  # a revocation list of 100,000 entries has 4 MB
 FIRST_CAMERA = "cam-1"  # as in a config that names none
 BACKDATED = timedelta(days=1)
-"""Certificates begin so much earlier: a unit without a clock of its own may be behind for a while after its start."""
+"""Certificates and lists begin so much earlier: a unit without a clock of its own may be behind after its start, and
+a broker whose clock is behind by a minute would refuse everybody (CRL is not yet valid)."""
 
 _PLACES = {Role.BROKER: "broker", Role.UNIT: "units", Role.CENTRE: "centres"}
 _FORMS = {
@@ -54,7 +55,7 @@ def create(folder: Path, name: str, days: int, passphrase: bytes | None) -> Cert
         (folder / "issued").mkdir(exist_ok=True)
     _write(folder / "ca.key", pair.key, secret=True)
     _write(folder / "ca.pem", pair.certificate)
-    _write(folder / "crl.pem", Issuer(pair, passphrase).revocation_list(Revocations(1, {}), now))
+    _write(folder / "crl.pem", Issuer(pair, passphrase).revocation_list(Revocations(1, {}), now - BACKDATED))
     _write(folder / "acl", acl({}, ()).encode(), secret=True)
     return certificates.read(pair.certificate)
 
@@ -160,7 +161,8 @@ class Authority:
             revoked = dict.fromkeys(serials, now) | dict(before.revoked)
             # The list last: before it is there nothing counts as revoked, and who failed half-way can try again.
             self._write_acl(one for one in self._standing(now) if one.serial not in revoked)
-            _replace(self.folder / "crl.pem", issuer.revocation_list(Revocations(before.number + 1, revoked), now))
+            after = Revocations(before.number + 1, revoked)
+            _replace(self.folder / "crl.pem", issuer.revocation_list(after, now - BACKDATED))
 
     def _enter(self, made: Certificate) -> None:
         """Put it into the index: whole or not at all, for a half one would keep everybody from reading the others."""
