@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import sys
@@ -85,7 +84,6 @@ def load(
     except ModuleNotFoundError:
         raise Unusable("to watch processes needs a library: pip install 'edge-anpr[load]'") from None
 
-    logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr, format="load: %(message)s")
     wish = Wish(
         hits_per_minute=said["hits_per_minute"],
         seconds=seconds,

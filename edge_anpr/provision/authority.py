@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,8 @@ from edge_anpr.provision.certificates import Certificate, Issuer, Pair, Revocati
 MAX_BYTES = 10_000_000  # a revocation list of 100,000 entries has 4 MB
 FIRST_CAMERA = "cam-1"  # as in a config that names none
 BACKDATED = timedelta(days=1)
-"""Certificates begin so much earlier: a unit without a clock of its own may be behind for a while after its start."""
+"""Certificates and lists begin so much earlier: a unit without a clock of its own may be behind after its start, and
+a broker whose clock is behind by a minute would refuse everybody (CRL is not yet valid)."""
 
 _PLACES = {Role.BROKER: "broker", Role.UNIT: "units", Role.CENTRE: "centres"}
 _FORMS = {
@@ -49,14 +50,12 @@ def create(folder: Path, name: str, days: int, passphrase: bytes | None) -> Cert
     """Make a new authority in ``folder``. Raises Unusable when there is one already."""
     now = _now()
     pair = certificates.new_authority(name, now - BACKDATED, now + timedelta(days=days), passphrase)
-    try:
+    with _writing(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / "issued").mkdir(exist_ok=True)
-    except OSError as error:
-        raise Unusable(f"{folder}: cannot be made: {error.strerror}") from error
     _write(folder / "ca.key", pair.key, secret=True)
     _write(folder / "ca.pem", pair.certificate)
-    _write(folder / "crl.pem", Issuer(pair, passphrase).revocation_list(Revocations(1, {}), now))
+    _write(folder / "crl.pem", Issuer(pair, passphrase).revocation_list(Revocations(1, {}), now - BACKDATED))
     _write(folder / "acl", acl({}, ()).encode(), secret=True)
     return certificates.read(pair.certificate)
 
@@ -143,16 +142,15 @@ class Authority:
             pair = issuer.issue(role, name, now - BACKDATED, now + timedelta(days=days), dns, ips, cameras)
             made = certificates.read(pair.certificate)
             # First into the index, so that what exists can be shown and revoked, whatever ends this half-way.
-            _write(self.folder / "issued" / f"{made.serial_hex}.pem", pair.certificate)
-            self._write_acl(now)
+            self._enter(made)
+            self._write_acl(self._standing(now))
             return Issued(made, self._hand_out(role, name, pair))
 
     def eviction(self, name: str, passphrase: bytes | None) -> Pair:
         """A key for the name of a unit or a centre, good for ten minutes; nothing is kept of it but its certificate."""
         now = _now()
         pair = self._issuer(passphrase).issue(Role.EVICTION, name, now - BACKDATED, now + EVICTION)
-        made = certificates.read(pair.certificate)
-        _write(self.folder / "issued" / f"{made.serial_hex}.pem", pair.certificate)
+        self._enter(certificates.read(pair.certificate))
         return pair
 
     def revoke(self, serials: Sequence[int], passphrase: bytes | None) -> None:
@@ -161,17 +159,23 @@ class Authority:
         with self._alone():
             before, now = self.revocations(), _now()
             revoked = dict.fromkeys(serials, now) | dict(before.revoked)
-            _replace(self.folder / "crl.pem", issuer.revocation_list(Revocations(before.number + 1, revoked), now))
-            self._write_acl(now)
+            # The list last: before it is there nothing counts as revoked, and who failed half-way can try again.
+            self._write_acl(one for one in self._standing(now) if one.serial not in revoked)
+            after = Revocations(before.number + 1, revoked)
+            _replace(self.folder / "crl.pem", issuer.revocation_list(after, now - BACKDATED))
+
+    def _enter(self, made: Certificate) -> None:
+        """Put it into the index: whole or not at all, for a half one would keep everybody from reading the others."""
+        _replace(self.folder / "issued" / f"{made.serial_hex}.pem", made.pem)
 
     def _standing(self, now: datetime) -> list[Certificate]:
         revoked = self.revocations().revoked
         return [one for one in self.issued() if one.ends > now and one.serial not in revoked]
 
-    def _write_acl(self, now: datetime) -> None:
+    def _write_acl(self, standing: Iterable[Certificate]) -> None:
         units: dict[str, set[str]] = {}
         centres = set()
-        for one in self._standing(now):
+        for one in standing:
             if one.role is Role.UNIT:
                 units.setdefault(one.name, set()).update(one.cameras)
             elif one.role is Role.CENTRE:
@@ -191,10 +195,11 @@ class Authority:
 
     def _hand_out(self, role: Role, name: str, pair: Pair) -> Path:
         above = self.folder / _PLACES[role] / name
-        above.mkdir(mode=0o700, parents=True, exist_ok=True)
-        numbers = [int(one.name) for one in above.iterdir() if one.name.isdecimal()]
-        folder = above / str(max(numbers, default=0) + 1)
-        folder.mkdir(mode=0o700)
+        with _writing(above):
+            above.mkdir(mode=0o700, parents=True, exist_ok=True)
+            numbers = [int(one.name) for one in above.iterdir() if one.name.isdecimal()]
+            folder = above / str(max(numbers, default=0) + 1)
+            folder.mkdir(mode=0o700)
         _write(folder / f"{role.value}.key", pair.key, secret=True)
         _write(folder / f"{role.value}.pem", pair.certificate)
         _write(folder / "ca.pem", self._pem)
@@ -251,26 +256,38 @@ def _read(path: Path, otherwise: str) -> bytes:
     return raw
 
 
-def _write(path: Path, content: bytes, *, secret: bool = False) -> None:
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if secret else 0o644)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _settle(path.parent)
-    except FileExistsError:
-        raise Unusable(f"{path}: is there already; nothing is overwritten: name another folder") from None
+        yield
     except OSError as error:
         raise Unusable(f"{path}: cannot be written: {error.strerror}") from error
 
 
+def _write(path: Path, content: bytes, *, secret: bool = False) -> None:
+    with _writing(path):
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if secret else 0o644)
+        except FileExistsError:
+            raise Unusable(f"{path}: is there already; nothing is overwritten: name another folder") from None
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            path.unlink()
+            raise
+        _settle(path.parent)
+
+
 def _replace(path: Path, content: bytes, *, secret: bool = False) -> None:
     part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    _write(part, content, secret=secret)
-    part.replace(path)
-    _settle(path.parent)
+    with _writing(path):
+        part.unlink(missing_ok=True)
+        _write(part, content, secret=secret)
+        part.replace(path)
+        _settle(path.parent)
 
 
 def _settle(folder: Path) -> None:

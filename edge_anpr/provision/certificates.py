@@ -133,7 +133,7 @@ class Issuer:
         certificate = about.sign(self._key, hashes.SHA256())
         return Pair(certificate.public_bytes(serialization.Encoding.PEM), _key_pem(key, None))
 
-    def revocation_list(self, revocations: Revocations, now: datetime) -> bytes:
+    def revocation_list(self, revocations: Revocations, begins: datetime) -> bytes:
         """The list, signed, PEM. It says that the next one comes when the authority ends.
 
         OpenSSL refuses every certificate under a list that is over (CRL has expired), so an earlier date would take
@@ -142,7 +142,7 @@ class Issuer:
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self._certificate.subject)
-            .last_update(now)
+            .last_update(begins)
             .next_update(self._certificate.not_valid_after_utc)
             .add_extension(x509.CRLNumber(revocations.number), critical=False)
             .add_extension(self._akin(), critical=False)

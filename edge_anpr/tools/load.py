@@ -5,9 +5,11 @@ A few, because paho waits by select(2), which takes no file number above 1023; a
 
 from __future__ import annotations
 
+import logging
 import math
 import multiprocessing
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -53,12 +55,13 @@ def play(
             connections = [ours for ours, _ in running]
             _collect(connections, lambda: every_second(False))
             start.set()
-            figures = [one for one in _collect(connections, lambda: every_second(True)) if isinstance(one, Figures)]
-            for _, process in running:
-                process.join(GOODBYE_S)
-            return merged(figures)
+            figures = _collect(connections, lambda: every_second(True))
+            return merged([one for one in figures if isinstance(one, Figures)])
         finally:
             for _, process in running:
+                process.terminate()
+            for _, process in running:
+                process.join(GOODBYE_S)
                 process.kill()
                 process.join()
 
@@ -121,6 +124,8 @@ def _share(
     told: Connection,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us, and ends us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    _say_alarms_once()
     crowd = Crowd(wish, ways, folder)
     try:
         crowd.gather(*gathering)
@@ -130,4 +135,20 @@ def _share(
     except Unusable as error:
         told.send(error)
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         crowd.close()
+
+
+def _say_alarms_once() -> None:
+    """An alarm of a hundred units is one line."""
+    said = set[str]()
+
+    def new(record: logging.LogRecord) -> bool:
+        before = len(said)
+        said.add(record.getMessage())
+        return len(said) > before
+
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.ERROR)
+    handler.addFilter(new)
+    logging.basicConfig(handlers=[handler], format="load: %(message)s")

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import edge_anpr
+from edge_anpr.errors import Unusable
 from edge_anpr.privacy.keys import Key
 from edge_anpr.privacy.seal import sealing
 from edge_anpr.tools.invented import Invented, Inventor
 from edge_anpr.unit.carrier import Carrier, Counts, Told
 from edge_anpr.unit.mqtt import Link, Message
-from edge_anpr.unit.outbox import Outbox, Row
+from edge_anpr.unit.outbox import Outbox, OutboxFull, Row
 
 CAMERA = "cam-1"
 MAX_BYTES = 20_000_000
@@ -85,8 +86,11 @@ class Player:
         return self._inventor.passage()
 
     def say(self, message: Invented) -> None:
-        """Put a message into the outbox, sealed."""
-        self._append(message.hit_id, message.phase, message.payload)
+        """Put a message into the outbox, sealed. Raises Unusable when it takes none."""
+        try:
+            self._append(message.hit_id, message.phase, message.payload)
+        except OutboxFull as error:
+            raise Unusable(f"a unit that is played cannot keep its hits: {error}; see TMPDIR and the centre") from None
 
     def close(self) -> None:
         """Take away what the broker has kept of this unit, and end."""

@@ -51,7 +51,9 @@ class Watch:
                 rss = sum(one.memory_info().rss for one in (process, *process.children()))
             except psutil.Error:
                 continue
-            usage.cpu_percent.append(round(100 * (used_s - self._used_s[usage.pid]) / max(passed_s, 0.01), 1))
+            # A child that has ended takes with it what it used.
+            since_s = max(0.0, used_s - self._used_s[usage.pid])
+            usage.cpu_percent.append(round(100 * since_s / max(passed_s, 0.01), 1))
             usage.rss_megabytes = max(usage.rss_megabytes, rss / 1e6)
             self._used_s[usage.pid] = used_s
 

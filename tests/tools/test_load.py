@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -84,6 +85,25 @@ def test_prints_tables_and_leaves_nothing_behind(
     subscriber.publish("end", b"")  # comes after all that was retained
     until(lambda: subscriber.heard)
     assert [topic for topic, _, _ in subscriber.heard] == ["end"]
+
+
+def test_who_is_interrupted_says_goodbye_and_an_alarm_of_all_units_is_one_line(
+    mosquitto: Broker, keys: Path, tmp_path: Path, subscribe: Callable[[int], Subscriber]
+) -> None:
+    words = load(mosquitto.port, keys, "--units", "3", "--hits-per-minute", "600", "--seconds", "60")
+    playing = Process([sys.executable, "-m", "edge_anpr", *words], tmp_path / "load.log")
+    watcher = subscribe(mosquitto.port)
+    playing.start()
+    until(lambda: len({topic for topic, payload, _ in list(watcher.heard) if b"nobody-listens" in payload}) == 3)
+    assert playing.running is not None
+    playing.running.send_signal(signal.SIGINT)
+
+    assert playing.ends(30) == 130
+    assert playing.said().count("nobody subscribes to the hits") == 1
+    late = subscribe(mosquitto.port)
+    late.publish("end", b"")
+    until(lambda: late.heard)
+    assert [topic for topic, _, _ in late.heard] == ["end"]
 
 
 def test_says_why_units_cannot_come(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
