@@ -121,8 +121,8 @@ class Subscriber:
     def payloads(self, part: str) -> list[bytes]:
         return [payload for topic, payload, _ in list(self.heard) if part in topic]
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
+        self._client.publish(topic, payload, qos=qos, retain=retain).wait_for_publish(10)
 
     def close(self) -> None:
         self._client.disconnect()

@@ -63,7 +63,10 @@ class Heard:
 
 
 class Receiver:
-    """Call ``turn`` often. ``secrets`` open hits, ``signing`` signs receipts; ``heard`` gets what came, a hit once stored."""
+    """Call ``turn`` often. ``secrets`` open hits, ``signing`` signs receipts.
+
+    ``heard`` gets what came: a hit once it is stored, what a unit says of itself at once.
+    """
 
     def __init__(
         self,

@@ -174,8 +174,9 @@ def _columns(said: Said, now: datetime) -> dict[str, Any]:
         listed = said.payload.get("list")
         listed = listed if isinstance(listed, dict) else {}
         list_id, version = listed.get("list_id"), listed.get("version")
-        whole = isinstance(version, int) and not isinstance(version, bool)  # PostgreSQL takes no bool for a number
+        if isinstance(version, bool) or not isinstance(version, int) or abs(version) >= 2**63:
+            version = None  # PostgreSQL takes no bool for a number
         columns["list_id"] = storable(list_id[:200]) if isinstance(list_id, str) else None
-        columns["list_version"] = version if whole and abs(version) < 2**63 else None
+        columns["list_version"] = version
         columns["list_since"] = now
     return columns

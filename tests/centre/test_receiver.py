@@ -199,7 +199,7 @@ def test_while_the_database_is_down_nobody_falls_silent_and_little_is_held(
         monkeypatch.setattr(way.store, call, down)
     message = json.dumps(body(1)).encode()
     for _ in range(3 * receiver.UNACKNOWLEDGED):
-        somebody.client.publish(f"{ROOT}/hit/cam-1", message, qos=0)
+        somebody.publish(f"{ROOT}/hit/cam-1", message, qos=0)
     ends = time.monotonic() + 2.5  # five intervals
     way.turn(lambda: time.monotonic() > ends)
     assert len(centre.receiver._said) <= len(receiver.STATES)

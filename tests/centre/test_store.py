@@ -235,7 +235,7 @@ def test_a_number_that_no_unit_can_have_reached_spoils_nobodys_count(store: Stor
 
 @pytest.mark.parametrize("year", ["0001", "1900", "9999"])
 def test_any_moment_that_a_unit_tells_can_be_read_whatever_the_servers_zone(db: str, year: str) -> None:
-    name = db.split("@/")[-1].split("?", maxsplit=1)[0]
+    name = db.rsplit("@/", maxsplit=1)[-1].split("?", maxsplit=1)[0]
     if not db.startswith("sqlite"):
         postgresql.server().execute(f"ALTER DATABASE {name} SET timezone = 'Europe/Amsterdam'")
     store, looking = Store(db), Records(db)
