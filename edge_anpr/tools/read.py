@@ -12,7 +12,7 @@ import cv2
 
 from edge_anpr.camera.files import PICTURES, Clip, frames, pictures, still
 from edge_anpr.camera.opencv import SourceUnusable
-from edge_anpr.datatypes import Frame, PlateRead, Track
+from edge_anpr.datatypes import Frame, PlateRead, PlateReading, Track
 from edge_anpr.errors import Unusable
 from edge_anpr.plates.syntax import decide
 from edge_anpr.plates.text import reveal
@@ -138,12 +138,16 @@ def frame_line(source: str, frame: Frame, seen: Seen) -> dict[str, Any]:
             "ocr": round(seen.ocr_ms, 3),
             "total": round(seen.total_ms, 3),
         },
-        "reads": [_read(sighting) for sighting in seen.sightings if len(sighting.reading.posteriors)],
+        "reads": [
+            _read(sighting, sighting.reading)
+            for sighting in seen.sightings
+            if sighting.reading and len(sighting.reading.posteriors)
+        ],
     }
 
 
-def _read(sighting: Sighting) -> dict[str, Any]:
-    classes, confidences, _ = decide(sighting.reading.posteriors)
+def _read(sighting: Sighting, reading: PlateReading) -> dict[str, Any]:
+    classes, confidences, _ = decide(reading.posteriors)
     box, quad = sighting.detection.box, sighting.detection.quad
     return {
         "text": reveal(classes),

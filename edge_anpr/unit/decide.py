@@ -57,10 +57,10 @@ class Decider:
             self.end(track, frame.captured_ns)
         for sighting in seen.sightings:
             track = sighting.track
-            if track.number not in self._open:
-                self._try_first(frame, track)
-            else:
+            if track.number in self._open:
                 self._keep_evidence(self._open[track.number], frame, sighting.detection)
+            elif sighting.reading is not None:
+                self._try_first(frame, track)
 
     def end(self, track: Track, now_ns: int) -> None:
         """Settle a passage whose vehicle has left, and overwrite what was read of it."""

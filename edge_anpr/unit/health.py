@@ -22,6 +22,8 @@ class Counters:
 
     state: str = "starting"
     frames: int = 0
+    frames_moving: int = 0
+    looks: int = 0
     detections: int = 0
     readings: int = 0
     passages: int = 0
@@ -31,19 +33,26 @@ class Counters:
     source_losses: int = 0
     source_frozen: int = 0
     last_frame_ns: int = 0  # when one came, looked at or not
-    _recent: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
+    _recent: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
+    _latency_ms: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
 
-    def frame(self, seen: Seen, now_ns: int) -> None:
-        """Count one frame that was looked at, at ``now_ns`` (monotonic)."""
+    def came(self, now_ns: int, *, moves: bool) -> None:
+        """Count one frame, at ``now_ns`` (monotonic), and whether anything moved about then."""
         self.frames += 1
-        self.detections += len(seen.sightings)
-        self.readings += sum(len(sighting.reading.posteriors) > 0 for sighting in seen.sightings)
+        self.frames_moving += moves
         self.last_frame_ns = now_ns
-        self._recent.append((now_ns, seen.total_ms))
+        self._recent.append(now_ns)
+
+    def looked(self, seen: Seen) -> None:
+        """Count what was seen in a frame that the networks looked at."""
+        self.looks += 1
+        self.detections += len(seen.sightings)
+        readings = (sighting.reading for sighting in seen.sightings)
+        self.readings += sum(reading is not None and len(reading.posteriors) > 0 for reading in readings)
+        self._latency_ms.append((self.last_frame_ns, seen.total_ms))
 
     def tell(self, drops: int, *, armed: bool) -> bytes:
         """The recogniser's part of the heartbeat, as JSON."""
-        recent = self._lately()
         # Counts of work, so that somebody can see whether plates are being read: like a loop in the road they say that
         # vehicles passed in the last half minute, and nothing that tells one from another. How many different ones
         # there were takes tokens, and is told by the hour, rounded, or not at all (anpr.stats/1).
@@ -51,6 +60,8 @@ class Counters:
             "state": self.how(armed=armed),
             "fps": round(self.fps, 1),
             "frames": self.frames,
+            "frames_moving": self.frames_moving,
+            "looks": self.looks,
             "drops": drops,
             "detections": self.detections,
             "readings": self.readings,
@@ -60,7 +71,7 @@ class Counters:
             "hits_withheld": self.hits_withheld,
             "source_losses": self.source_losses,
             "source_frozen": self.source_frozen,
-            "latency_ms": _percentiles([ms for _, ms in recent]),
+            "latency_ms": _percentiles([ms for at, ms in list(self._latency_ms) if _is_recent(at)]),
         }
         return json.dumps(body, separators=(",", ":")).encode()
 
@@ -74,14 +85,14 @@ class Counters:
 
     @property
     def fps(self) -> float:
-        """Frames a second that were looked at, of the last ten seconds."""
-        recent = self._lately()
-        span_s = (recent[-1][0] - recent[0][0]) / 1e9 if len(recent) > 1 else 0.0
+        """Frames a second that came while a list was in force, of the last ten seconds."""
+        recent = [at for at in list(self._recent) if _is_recent(at)]
+        span_s = (recent[-1] - recent[0]) / 1e9 if len(recent) > 1 else 0.0
         return (len(recent) - 1) / span_s if span_s else 0.0
 
-    def _lately(self) -> list[tuple[int, float]]:
-        now_ns = time.monotonic_ns()
-        return [(at, ms) for at, ms in list(self._recent) if now_ns - at < 10_000_000_000]
+
+def _is_recent(at_ns: int) -> bool:
+    return time.monotonic_ns() - at_ns < 10_000_000_000
 
 
 def _percentiles(values: list[float]) -> dict[str, float] | None:

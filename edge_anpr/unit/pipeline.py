@@ -39,6 +39,9 @@ LEAST_CHARACTER = 0.3
 # A lamp or a grille gives another string in each frame; a plate, seen from afar and then near, gives mostly one.
 LEAST_AGREE_SHARE = 0.12
 _EITHER = encode("0O1I")
+# A passage that is decided is read again when it is seen so much larger, and every so many looks, in case another
+# vehicle has taken its place.
+LARGER, READ_AGAIN = 1.25, 5
 # A hit has consequences, so there one doubtful character is enough to doubt it.
 LEAST_HIT_CONFIDENCE = 0.5
 
@@ -55,11 +58,11 @@ class Material(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One plate in one frame."""
+    """One plate in one frame. It has no ``reading`` when that would have told nothing new of a passage."""
 
     track: Track
     detection: PlateDetection
-    reading: PlateReading
+    reading: PlateReading | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class Pipeline:
     tracker: Tracker = field(default_factory=lambda: Tracker(MAX_GAP_NS))
     passages: dict[int, Passage] = field(default_factory=dict)
     gaze: Gaze = field(default_factory=Gaze)
+    _looks: int = 0
+    _read_at: dict[int, tuple[int, float]] = field(default_factory=dict)
     _denied: set[int] = field(default_factory=set)
     _voiceless: list[PlateReading] = field(default_factory=list)
 
@@ -98,23 +103,37 @@ class Pipeline:
         detected = time.perf_counter()
         tracks, ended = self.tracker.update(detections, frame.index, frame.captured_ns)
         reading = time.perf_counter()
-        margins = MARGINS if self.material is Material.STILL else (MARGINS[frame.index % len(MARGINS)],)
-        cuts = [self.reader.read(frame.luma, detections, margin) for margin in margins] if detections else []
+        self._looks += 1
+        wanted = [
+            index for index, detection in enumerate(detections) if self._is_worth_reading(tracks[index], detection)
+        ]
+        margins = MARGINS if self.material is Material.STILL else (MARGINS[self._looks % len(MARGINS)],)
+        chosen = [detections[index] for index in wanted]
+        cuts = [self.reader.read(frame.luma, chosen, margin) for margin in margins] if chosen else []
         read = time.perf_counter()
-        sightings = []
-        for track, detection, *plates in zip(tracks, detections, *cuts, strict=True):
-            here, plate = track, max(plates, key=lambda item: item.confidence)
-            if not detection.is_cut and self._is_another(track, plate):
-                ended.append(track)
-                here = self.tracker.renew(track)
+        sightings = [Sighting(track, plate, None) for track, plate in zip(tracks, detections, strict=True)]
+        for index, *plates in zip(wanted, *cuts, strict=True):
+            here, detection, plate = tracks[index], detections[index], max(plates, key=lambda item: item.confidence)
+            if not detection.is_cut and self._is_another(here, plate):
+                ended.append(here)
+                here = self.tracker.renew(here)
             passage = self.passages.setdefault(here.number, Passage())
             if detection.is_cut:  # half a plate has no voice
                 self._voiceless += plates
             else:
                 passage.add(*plates)
-            sightings.append(Sighting(here, detection, plate))
+                self._read_at[here.number] = self._looks, detection.width_px
+            sightings[index] = Sighting(here, detection, plate)
         end = time.perf_counter()
         return Seen(sightings, ended, (detected - begin) * 1e3, (read - reading) * 1e3, (end - begin) * 1e3)
+
+    def _is_worth_reading(self, track: Track, detection: PlateDetection) -> bool:
+        """Whether a reading can tell more of this passage; recordings and stills are read whatever it costs."""
+        passage = self.passages.get(track.number)
+        if self.material is not Material.LIVE or passage is None or not passage.decided:
+            return True
+        look, width_px = self._read_at[track.number]
+        return detection.width_px > LARGER * width_px or self._looks - look >= READ_AGAIN
 
     def _is_another(self, track: Track, plate: PlateReading) -> bool:
         """Whether another vehicle has taken this one's place, in a queue or behind a gap in the picture.
@@ -158,6 +177,7 @@ class Pipeline:
     def forget(self, track: Track) -> None:
         """Overwrite the passage of a track that has ended."""
         self._denied.discard(track.number)
+        self._read_at.pop(track.number, None)
         passage = self.passages.pop(track.number, None)
         if passage:
             passage.forget()

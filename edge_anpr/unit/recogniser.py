@@ -39,6 +39,7 @@ from edge_anpr.unit import journal
 from edge_anpr.unit import telling as tell
 from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.arming import Arming
+from edge_anpr.unit.attention import Attention
 from edge_anpr.unit.capture import PATIENCE_S, Capture, Source
 from edge_anpr.unit.clock import utc_of
 from edge_anpr.unit.decide import Decider
@@ -127,7 +128,8 @@ def run(config: Config) -> int:
     _begin(lists, sources, tell_lists)
     log.info("watching %s %s on %s", config.camera.source, config.camera.id, networks["detector"].provider)
 
-    vision = Vision(pipeline, decider, lists, passes, box, counters)
+    attention = None if stills else Attention()
+    vision = Vision(pipeline, decider, lists, passes, box, counters, attention)
     rounds = Rounds(
         config.health.interval_s, telling, counters, box, lists, passes,
         sources=sources,

@@ -10,6 +10,7 @@ from edge_anpr.camera.box import LatestFrame
 from edge_anpr.datatypes import Frame
 from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.privacy.wipe import release
+from edge_anpr.unit.attention import Attention, Glance
 from edge_anpr.unit.decide import Decider
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.lists import Lists
@@ -25,15 +26,16 @@ HANGS_S = 15.0
 class Vision:
     """Takes frames out of ``box``; ``recycle`` gets each back once it has been looked at.
 
-    While no list is in force no frame is looked at. ``pulse`` begins when the networks have run once.
+    While no list is in force no frame is looked at. ``attention`` says which are worth it, without it all are.
+    ``pulse`` begins when the networks have run once.
     """
 
     def __init__(
         self, pipeline: Pipeline, decider: Decider, lists: Lists, passes: PassCounter, box: LatestFrame,
-        counters: Counters,
+        counters: Counters, attention: Attention | None = None,
     ) -> None:  # fmt: skip
         self._pipeline, self._decider, self._lists, self._passes = pipeline, decider, lists, passes
-        self._box, self._counters = box, counters
+        self._box, self._counters, self._attention = box, counters, attention
         self.pulse = Pulse("vision")
         self._clean = True
         self._frame_ns = self._arrived_ns = self._plate_ns = 0
@@ -66,12 +68,19 @@ class Vision:
             self._counters.state = "ended"
 
     def _look(self, frame: Frame, now_ns: int) -> None:
+        self._frame_ns, self._arrived_ns = frame.captured_ns, now_ns
+        tracker = self._pipeline.tracker
+        glance = self._attention.glance(frame, tracker.under_way) if self._attention else Glance.LOOK
+        self._counters.came(time.monotonic_ns(), moves=glance is not Glance.ASLEEP)
+        if glance is Glance.ASLEEP:
+            tracker.hold(frame.captured_ns)
+        if glance is not Glance.LOOK:
+            return
         seen = self._pipeline.see(frame)
         self._decider.take(frame, seen)
         if seen.ended:  # on a busy road no second is idle
             self._pipeline.tidy()
-        self._counters.frame(seen, time.monotonic_ns())
-        self._frame_ns, self._arrived_ns = frame.captured_ns, now_ns
+        self._counters.looked(seen)
         if seen.sightings:
             self._clean, self._plate_ns = False, now_ns
 
@@ -81,5 +90,7 @@ class Vision:
 
     def _forget(self) -> None:
         self._pipeline.clean()
+        if self._attention:
+            self._attention.forget()
         release()
         self._clean = True

@@ -20,6 +20,8 @@ HEARD_FROM_OTHERS, MOST_OTHERS = 0.5, 8
 EDGE_CHARACTER, NO_LAYOUT = 1.6, 0.6
 # A plate is known after so many readings, and a reading with no character below this is sure enough to deny it.
 SETTLED, SURE = 2, 0.6
+# More readings change nothing once so many say one thing, and every character is as likely as this in their mean.
+DECIDED, CERTAIN = 5, 0.9
 # O with 0, I with 1: one drawing in many fonts, so no disagreement.
 _FOLD = np.arange(len(ALPHABET), dtype=np.uint8)
 _FOLD[ALPHABET.index("O")], _FOLD[ALPHABET.index("I")] = ALPHABET.index("0"), ALPHABET.index("1")
@@ -95,6 +97,14 @@ class Passage:
         if choir is None or len(choir.voices) < SETTLED or reading.confidence < SURE:
             return False
         return not _alike(reading.posteriors, choir.total)
+
+    @property
+    def decided(self) -> bool:
+        """Whether a further reading, no clearer than those there are, would change nothing."""
+        if len(self._choirs) != 1:
+            return False
+        (choir,) = self._choirs.values()
+        return len(choir.voices) >= DECIDED and float(choir.total.max(axis=1).min()) >= CERTAIN * choir.weight
 
     def fuse(self) -> PlateRead | None:
         """The plate so far; None while nothing was read. Its arrays are the caller's, to be wiped."""

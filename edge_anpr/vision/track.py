@@ -25,6 +25,7 @@ class Tracker:
         self._max_gap_ns = max_gap_ns
         self._tracks: list[Track] = []
         self._count = 0
+        self._last_frame = -1
 
     def update(self, detections: list[PlateDetection], frame: int, now_ns: int) -> tuple[list[Track], list[Track]]:
         """The track of each detection, in their order, and the tracks that have ended."""
@@ -46,6 +47,7 @@ class Tracker:
             if index not in assigned:
                 self._count += 1
                 assigned[index] = Track(self._count, frame, frame, now_ns, 1, detection, detection.score)
+        self._last_frame = frame
         here = [assigned[index] for index in range(len(detections))]
         self._tracks = here + [track for number, track in enumerate(alive) if number not in taken]
         return here, ended
@@ -57,6 +59,12 @@ class Tracker:
         new = replace(track, number=self._count, first_frame=track.last_frame, frames=1, best_score=detection.score)
         self._tracks = [new if known.number == track.number else known for known in self._tracks]
         return new
+
+    def hold(self, now_ns: int) -> None:
+        """Nothing moves in the picture: what was seen in the last one is there still."""
+        self._tracks = [
+            replace(track, last_ns=now_ns) if track.last_frame == self._last_frame else track for track in self._tracks
+        ]
 
     @property
     def under_way(self) -> list[Track]:

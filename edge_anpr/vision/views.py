@@ -45,8 +45,9 @@ class View:
 
 
 def whole(width: int, height: int, columns: int, rows: int) -> View:
-    """The whole picture of ``width`` × ``height`` pixels in an input of ``columns`` × ``rows``."""
-    return View(0, 0, width, height, min(columns / width, rows / height), columns, rows, is_whole=True)
+    """The whole picture of ``width`` × ``height`` pixels in an input of at most ``columns`` × ``rows``."""
+    scale = min(columns / width, rows / height)
+    return View(0, 0, width, height, scale, _cells(width * scale), _cells(height * scale), is_whole=True)
 
 
 def parts(first: View, *, deep: bool = False) -> list[View]:
@@ -81,7 +82,7 @@ def _spans(length: int, scale: float, most: int) -> list[tuple[int, int]]:
 
 
 def _cells(pixels: float) -> int:
-    return math.ceil(pixels / _CELL) * _CELL
+    return math.ceil(round(pixels) / _CELL) * _CELL
 
 
 class Gaze:

@@ -98,6 +98,8 @@ def record(clip: Path, passages: Sequence[Passage]) -> Recorded:
         flat, middle, crop = packet.ravel(), packet.size // 2, 0
         times = min(detecting.card.width / frame.luma.shape[1], detecting.card.height / frame.luma.shape[0])
         for sighting in seen.sightings:
+            if sighting.reading is None:
+                continue
             number = _whose(passages, frame.index, sighting.detection)
             if number is not None:
                 by_track[sighting.track.number] = number

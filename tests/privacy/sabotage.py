@@ -73,7 +73,9 @@ def _keep() -> None:
             state["frames"] += 1
             held = [one.array.copy() for one in self.detector._inputs.values()]
             KEPT.append((frame.luma.copy(), frame.colour.copy(), held, [one.astype(np.float32) for one in held]))
-            KEPT.append((outputs, [sighting.reading.posteriors.copy() for sighting in seen.sightings]))
+            KEPT.append(
+                (outputs, [sighting.reading.posteriors.copy() for sighting in seen.sightings if sighting.reading])
+            )
             for option, value in ((cv2.CAP_PROP_CONVERT_RGB, 0), (cv2.CAP_PROP_FORMAT, -1)):
                 video = cv2.VideoCapture(os.environ["PROOF_CLIP"])
                 video.set(option, value)

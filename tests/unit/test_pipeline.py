@@ -68,6 +68,7 @@ class Scripted:
         self._texts, self._cut, self._frame, self.forgotten = texts, cut, -1, 0
         self.looked_at: list[int] = []
         self.margins: list[float] = []
+        self.widths: dict[int, float] = {}
 
     def forget(self) -> None:
         self.forgotten += 1
@@ -78,8 +79,9 @@ class Scripted:
     def find(self, lores: np.ndarray, luma: np.ndarray, far: list[View]) -> list[PlateDetection]:
         self._frame += 1
         self.looked_at.append(len(far))
-        quad = np.array([[20, 20], [120, 20], [120, 42], [20, 42]], np.float32)
-        return [PlateDetection(Box(20, 20, 100, 22), quad, 0.9, self._frame in self._cut)]
+        width = self.widths.get(self._frame, 100.0)
+        quad = np.array([[20, 20], [20 + width, 20], [20 + width, 42], [20, 42]], np.float32)
+        return [PlateDetection(Box(20, 20, width, 22), quad, 0.9, self._frame in self._cut)]
 
     def read(self, luma: np.ndarray, detections: list[PlateDetection], margin: float) -> list[PlateReading]:
         self.margins.append(margin)
@@ -129,11 +131,38 @@ def test_readings_of_cut_plates_are_overwritten_with_the_next_frame_and_when_the
     pipeline = Pipeline(scripted, scripted)  # type: ignore[arg-type]
     plane = np.zeros((60, 160), np.uint8)
     first, second = (pipeline.see(Frame(index, index, plane, plane)).sightings[0].reading for index in range(2))
+    assert first is not None
+    assert second is not None
     assert not first.posteriors.any()
     assert second.posteriors.any()
     pipeline.clean()
     assert not second.posteriors.any()
     assert scripted.forgotten == 2
+
+
+def reads(pipeline: Pipeline, scripted: Scripted, count: int) -> list[int]:
+    """In which of so many frames the plate was read."""
+    plane, found = np.zeros((60, 160), np.uint8), []
+    for index in range(count):
+        before = len(scripted.margins)
+        (sighting,) = pipeline.see(Frame(index, index * 80_000_000, plane, plane)).sightings
+        assert (sighting.reading is not None) == (len(scripted.margins) > before)
+        found += [index] * (sighting.reading is not None)
+    return found
+
+
+def test_a_live_passage_that_is_decided_is_read_again_now_and_then_only() -> None:
+    scripted = Scripted(*["DB37DB"] * 20)
+    assert reads(Pipeline(scripted, scripted), scripted, 20) == [0, 1, 2, 3, 4, 9, 14, 19]  # type: ignore[arg-type]
+    recorded = Scripted(*["DB37DB"] * 20)
+    pipeline = Pipeline(recorded, recorded, Material.RECORDED)  # type: ignore[arg-type]
+    assert reads(pipeline, recorded, 20) == list(range(20))
+
+
+def test_and_at_once_when_it_comes_nearer() -> None:
+    scripted = Scripted(*["DB37DB"] * 8)
+    scripted.widths = {6: 130.0, 7: 130.0}
+    assert reads(Pipeline(scripted, scripted), scripted, 8) == [0, 1, 2, 3, 4, 6]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from edge_anpr.camera.box import LatestFrame
 from edge_anpr.datatypes import Box, Frame, PlateDetection, PlateReading, Track
 from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.unit import vision as module
+from edge_anpr.unit.attention import Glance
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.pipeline import Seen, Sighting
 from edge_anpr.unit.vision import Vision
@@ -43,6 +45,15 @@ class Told(list[str]):
     def clean(self) -> None:
         self.append("clean")
 
+    def hold(self, now_ns: int) -> None:
+        self.append(f"hold {now_ns}")
+
+    def glance(self, frame: Frame, tracks: list[Track]) -> Glance:
+        return {8: Glance.PASS, 9: Glance.ASLEEP}.get(frame.index, Glance.LOOK)
+
+    def forget(self) -> None:
+        self.append("forget")
+
 
 def test_without_frames_passages_are_settled_and_buffers_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_NS", 1_000_000)
@@ -70,3 +81,19 @@ def test_when_the_recording_ends_the_last_passage_is_settled() -> None:
     Vision(told, told, told, PassCounter(10**18), box, counters).run(threading.Event(), lambda _: None)  # type: ignore[arg-type]
     assert list(told) == ["clean", "see 7", "decide", "end 1", "clean"]
     assert counters.state == "ended"
+
+
+def test_frames_that_are_not_looked_at_are_counted_and_handed_back_and_tracks_are_held_while_nothing_moves() -> None:
+    told, box, counters, stop = Told(), LatestFrame(), Counters(), threading.Event()
+    plane = np.zeros((4, 4), np.uint8)
+    vision = Vision(told, told, told, PassCounter(10**18), box, counters, told)  # type: ignore[arg-type]
+    thread = threading.Thread(target=vision.run, args=(stop, lambda frame: told.append(f"recycle {frame.index}")))
+    thread.start()
+    for index in (7, 8, 9):
+        box.put(Frame(index, index, plane, plane))
+        until(partial(told.__contains__, f"recycle {index}"))
+    stop.set()
+    thread.join(5)
+    assert told[2:8] == ["see 7", "decide", "recycle 7", "recycle 8", "hold 9", "recycle 9"]
+    assert told[:2] == told[-2:] == ["clean", "forget"]
+    assert (counters.frames, counters.frames_moving, counters.looks) == (3, 2, 1)

@@ -3,7 +3,7 @@ import pytest
 
 from edge_anpr.datatypes import PlateReading
 from edge_anpr.plates.text import ALPHABET, reveal
-from edge_anpr.vision.fuse import MOST_READINGS, Passage, align, forget_read
+from edge_anpr.vision.fuse import DECIDED, MOST_READINGS, Passage, align, forget_read
 
 
 def reading(text: str, sure: float = 0.95, clarity: float = 1.0) -> PlateReading:
@@ -110,3 +110,19 @@ def test_repr_tells_no_plate(value: PlateReading) -> None:
         assert "posteriors" not in repr(thing)
         assert "classes" not in repr(thing)
         assert "0.95" not in repr(thing).replace("confidence=0.95", "")
+
+
+def test_a_passage_is_decided_when_enough_surely_say_the_same() -> None:
+    passage = Passage()
+    for count in range(DECIDED):
+        assert not passage.decided, count
+        passage.add(reading("DB01DB", 0.97))
+    assert passage.decided
+    passage.add(reading("DB01D8", 0.97))
+    assert not passage.decided
+    doubtful, otherwise = Passage(), Passage()
+    for _ in range(2 * DECIDED):
+        doubtful.add(reading("DB01DB", 0.8))
+        otherwise.add(reading("DB01DB", 0.97))
+    otherwise.add(reading("DB01D", 0.97))
+    assert (doubtful.decided, otherwise.decided) == (False, False)

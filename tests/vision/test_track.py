@@ -62,3 +62,14 @@ def test_a_plate_that_stands_beyond_the_gap_between_two_pictures_does_not_go_on(
     here, ended = tracker.update([at(100, 100)], 1, minute)
     assert [track.number for track in ended] == [first[0].number]
     assert here[0].number != first[0].number
+
+
+def test_while_nothing_moves_what_was_seen_last_is_there_still_and_what_was_missed_is_not() -> None:
+    second = 1_000_000_000
+    tracker = Tracker(second)
+    tracker.update([at(100, 100), at(400, 100)], 0, 0)
+    tracker.update([at(100, 100)], 1, second // 2)
+    for tick in range(2, 20):
+        tracker.hold(tick * second)
+    here, ended = tracker.update([at(100, 100)], 40, 20 * second)
+    assert ([track.number for track in here], [track.number for track in ended]) == ([1], [2])

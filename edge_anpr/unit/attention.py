@@ -1,0 +1,67 @@
+"""Which of a live camera's frames are looked at: hardly any of an empty road, few of what is slow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from enum import Enum
+
+from edge_anpr.datatypes import Frame, Track
+from edge_anpr.vision.motion import Motion
+
+# After the last movement the road is watched a little longer than a plate may be unseen: when that is over, what is
+# still under way stands there, and everything else has left.
+AWAKE_NS = 1_500_000_000
+# Looks a second: at 100 km/h a plate wants twelve, below 50 km/h four or five. Now and then also when nothing moves.
+FAST_HZ, SLOW_HZ, ASLEEP_HZ = 12.5, 5.0, 0.5
+# A plate that moves by less than its own width in a second is slow, once it has been seen in so many looks.
+SLOW_WIDTHS_S, KNOWN_LOOKS = 1.0, 3
+
+
+class Glance(Enum):
+    """What is done with a frame: looked at; passed over, as there was one just before; or nothing moves in it."""
+
+    LOOK, PASS, ASLEEP = range(3)
+
+
+class Attention:
+    """Asked of every frame of one camera, with the tracks under way.
+
+    ``rate``, 0 to 1, is the share of the usual looks that heat allows; whoever measures the heat sets it.
+    """
+
+    def __init__(self) -> None:
+        self._motion = Motion()
+        self._awake_until_ns = -math.inf
+        self._due_ns: float | None = None
+        self.rate = 1.0
+
+    def glance(self, frame: Frame, tracks: Sequence[Track]) -> Glance:
+        """What to do with this frame."""
+        now_ns = frame.captured_ns
+        if self._motion.look(frame.lores, now_ns):
+            if now_ns > self._awake_until_ns:
+                self._due_ns = None  # somebody enters: look at once
+            self._awake_until_ns = now_ns + AWAKE_NS
+        asleep = now_ns > self._awake_until_ns
+        if self._due_ns is None:
+            self._due_ns = now_ns
+        if now_ns < self._due_ns:
+            return Glance.ASLEEP if asleep else Glance.PASS
+        every_ns = 1e9 / (ASLEEP_HZ if asleep else self.rate * (SLOW_HZ if _are_slow(tracks) else FAST_HZ))
+        # Frames come when they come: what one is late the next may be early.
+        self._due_ns = max(self._due_ns, now_ns - every_ns) + every_ns
+        return Glance.LOOK
+
+    def forget(self) -> None:
+        """Overwrite what the last pictures left; the next one is compared with nothing."""
+        self._motion.forget()
+
+
+def _are_slow(tracks: Sequence[Track]) -> bool:
+    """Whether all that moves is known and slow; while nothing is known, it may be anything."""
+    return bool(tracks) and all(
+        track.frames >= KNOWN_LOOKS
+        and math.hypot(*track.velocity_px_s) < SLOW_WIDTHS_S * max(track.detection.box.width, 1.0)
+        for track in tracks
+    )
