@@ -168,6 +168,39 @@ def read(sources: tuple[str, ...], every: int, no_frames: bool, threads: int, ou
         sys.exit(EXIT_UNREADABLE)
 
 
+@main.command()
+@click.argument("source", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Times through the source.")
+@click.option("--lores", type=click.IntRange(min=160), metavar="PX", help="Detect on a second stream so wide.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, for --compare later.")
+@click.option(
+    "--compare", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="OLD.json", help="Beside these."
+)
+def bench(
+    source: Path | None, rounds: int, lores: int | None, threads: int, as_json: bool, compare: Path | None
+) -> None:
+    """Measure what a frame costs here, beside what the two networks alone cost; the demo's clip, or a SOURCE of yours.
+
+    Frames are decoded first, and taken as a live unit takes them: what does not move is not looked at. The last line
+    is the one to show others. On a shared machine compare ratios, not milliseconds.
+    """
+    from edge_anpr.tools import bench as benching
+    from edge_anpr.tools.terminal import progress, table
+
+    clip = source or Path(__file__).parent / "demo" / "clip.mp4"
+    old = json.loads(compare.read_text("utf-8")) if compare else None
+    count = len(benching.frames(clip, lores)) * (rounds + 1)
+    with progress(count, "looking") as step:
+        told = benching.measure(lambda: benching.frames(clip, lores), rounds=rounds, threads=threads, step=step)
+    if as_json:
+        click.echo(json.dumps(told, indent=1))
+        return
+    columns = ("figure", "p50", "p95", *(("before", "change") if old else ()))
+    table(f"{clip.name}, {told['picture']}, {told['source_fps']:g} fps", columns, benching.rows(told, old))
+    click.echo(benching.line(told))
+
+
 @contextmanager
 def _output(path: Path | None, sources: list[Path]) -> Iterator[TextIO]:
     """Where the lines go; opened once all else is known to be right, because opening a file empties it."""

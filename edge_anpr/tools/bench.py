@@ -1,0 +1,260 @@
+"""What a frame costs on this machine, beside what the two networks alone cost in the same run.
+
+Processor time of one thread, frame by frame; of a shared machine the ratio tells more than the milliseconds.
+"""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import edge_anpr
+from edge_anpr.camera.files import Clip, still
+from edge_anpr.datatypes import Frame, Track
+from edge_anpr.errors import Unusable
+from edge_anpr.tools import machine
+from edge_anpr.unit.attention import Attention, Glance
+from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Material, Pipeline, Seen
+from edge_anpr.vision.detect import Detector
+from edge_anpr.vision.ocr import Reader
+from edge_anpr.vision.session import Network, shipped
+
+# Decoded frames are kept, so that decoding is no part of the figures; of 1080p with its colours 64 have 130 MB.
+MOST_BYTES = 130_000_000
+STAGES = ("attention", "detect", "read", "rest", "look", "bare")
+Told = dict[str, Any]
+
+
+class _Noted(Network):
+    """A network that remembers what it was asked, and can be asked the same again with nothing around it."""
+
+    def __init__(self, name: str, decoder: str, threads: int) -> None:
+        super().__init__(shipped(name), name, decoder, threads=threads)
+        self._asked: list[NDArray[np.uint8]] = []
+
+    def run(self, array: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
+        self._asked.append(array)
+        return super().run(array)
+
+    def again_s(self) -> float:
+        """Seconds of this thread for the runs since the last call, bare."""
+        begin = time.thread_time()
+        for array in self._asked:
+            super().run(array)
+        self._asked.clear()
+        return time.thread_time() - begin
+
+
+def frames(path: Path, lores_width: int | None) -> list[Frame]:
+    """A clip's frames, or one picture, decoded; with a second stream so many pixels wide, as a Pi's camera gives it."""
+    found: list[Frame] = []
+    for frame in _decoded(path):
+        lores = frame.luma
+        if lores_width is not None and lores_width < lores.shape[1]:
+            size = lores_width, round(lores.shape[0] * lores_width / lores.shape[1])
+            lores = np.asarray(cv2.resize(lores, size, interpolation=cv2.INTER_AREA), np.uint8)
+        found.append(Frame(frame.index, frame.captured_ns, frame.luma.copy(), lores.copy()))
+        if len(found) * (frame.luma.nbytes + lores.nbytes) > MOST_BYTES:
+            break
+    if not found:
+        raise Unusable(f"{path}: is no picture and no clip that can be read")
+    return found
+
+
+def _decoded(path: Path) -> Iterator[Frame]:
+    picture = still(path, 0) if path.is_file() else None
+    if picture is not None:
+        yield picture
+        return
+    clip = Clip(path, live=False)
+    while (frame := clip.read()) is not None:
+        yield frame
+        clip.recycle(frame)
+
+
+class _Tally:
+    """What the frames of some rounds took."""
+
+    def __init__(self) -> None:
+        self.frames = self.asleep = self.plates = self.readings = self.passages = 0
+        self.cpu_s = 0.0
+        self.ms: dict[str, list[float]] = {stage: [] for stage in STAGES}
+        self.ratios: list[float] = []
+
+    def frame(self, glance: Glance, attention_s: float) -> None:
+        self.frames += 1
+        self.asleep += glance is Glance.ASLEEP
+        self.cpu_s += attention_s
+        self.ms["attention"].append(attention_s * 1e3)
+
+    def look(self, seen: Seen, look_s: float, bare_s: float) -> None:
+        self.cpu_s += look_s
+        self.plates += len(seen.sightings)
+        self.readings += sum(sighting.reading is not None for sighting in seen.sightings)
+        self.ms["detect"].append(seen.detect_ms)
+        self.ms["read"].append(seen.ocr_ms)
+        self.ms["rest"].append(seen.total_ms - seen.detect_ms - seen.ocr_ms)
+        self.ms["look"].append(look_s * 1e3)
+        self.ms["bare"].append(bare_s * 1e3)
+        self.ratios.append(look_s / max(bare_s, 1e-9))
+
+
+class _Bench:
+    """Both networks, and pipelines of them."""
+
+    def __init__(self, threads: int) -> None:
+        self.detector, self.ocr = _Noted("detector", "quad-s8", threads), _Noted("ocr", "ctc", threads)
+
+    def pipeline(self) -> Pipeline:
+        return Pipeline(Detector(self.detector, DETECTION_THRESHOLD), Reader(self.ocr), Material.LIVE)
+
+    def round(self, material: Sequence[Frame], tally: _Tally, step: Callable[[int], None]) -> None:
+        """All frames once, as a live unit takes them."""
+        pipeline, attention = self.pipeline(), Attention()
+        self._bare_s()
+        for frame in material:
+            begin = time.thread_time()
+            glance = attention.glance(frame, pipeline.tracker.under_way)
+            asked = time.thread_time()
+            tally.frame(glance, asked - begin)
+            if glance is Glance.ASLEEP:
+                pipeline.tracker.hold(frame.captured_ns)
+            elif glance is Glance.LOOK:
+                seen = pipeline.see(frame)
+                tally.look(seen, time.thread_time() - asked, self._bare_s())
+                tally.passages += _forgotten(pipeline, seen.ended)
+            step(1)
+        tally.passages += _forgotten(pipeline, pipeline.tracker.finish())
+
+    def _bare_s(self) -> float:
+        return self.detector.again_s() + self.ocr.again_s()
+
+
+def measure(load: Callable[[], list[Frame]], *, rounds: int, threads: int, step: Callable[[int], None]) -> Told:
+    """Look at the frames so many times over and tell what it took.
+
+    ``load`` gives the frames, once the process has been measured without them. ``step`` hears of each frame.
+    """
+    cv2.setNumThreads(threads)
+    bench, tally = _Bench(threads), _Tally()
+    bench.pipeline().clean()
+    rss_mb = machine.memory_mb("VmRSS")
+    material = load()
+    bench.round(material, _Tally(), step)
+    with machine.Power() as power:
+        for _ in range(rounds):
+            bench.round(material, tally, step)
+            power.look()
+    height, width = material[0].luma.shape
+    looks = len(tally.ratios)
+    return {
+        "version": edge_anpr.__version__,
+        "machine": machine.name(),
+        "versions": {name: version(name) for name in ("onnxruntime", "numpy")} | {"opencv": cv2.__version__},
+        "provider": bench.detector.provider,
+        "threads": threads,
+        "picture": f"{width}x{height}",
+        "lores": f"{material[0].lores.shape[1]}x{material[0].lores.shape[0]}",
+        "source_fps": _fps(material),
+        "frames": tally.frames,
+        "asleep": tally.asleep,
+        "looks": looks,
+        "plates": tally.plates,
+        "readings": tally.readings,
+        "passages": tally.passages,
+        "ms": {stage: _spread(values) for stage, values in tally.ms.items()},
+        "ratio_to_bare": _spread(tally.ratios),
+        "looks_per_second_at_most": round(1e3 / float(np.mean(tally.ms["look"])), 1) if looks else None,
+        "cpu_ms_per_frame": round(tally.cpu_s * 1e3 / tally.frames, 3),
+        "core_percent": round(100 * tally.cpu_s / tally.frames * _fps(material), 1),
+        "cpu_ms_per_passage": round(tally.cpu_s * 1e3 / tally.passages, 1) if tally.passages else None,
+        "watts": power.watts,
+        "rss_mb": rss_mb,
+        "allocations": _allocations(bench.pipeline(), material),
+        "peak_mb": machine.memory_mb("VmHWM"),
+    }
+
+
+def _forgotten(pipeline: Pipeline, ended: Sequence[Track]) -> int:
+    """How many of them were read, after forgetting all."""
+    read = sum(track.number in pipeline.passages for track in ended)
+    for track in ended:
+        pipeline.forget(track)
+    return read
+
+
+def _spread(values: Sequence[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    half, most = np.percentile(values, [50, 95])
+    return {"p50": round(float(half), 3), "p95": round(float(most), 3)}
+
+
+def _fps(material: Sequence[Frame]) -> float:
+    span_s = (material[-1].captured_ns - material[0].captured_ns) / 1e9
+    return round((len(material) - 1) / span_s, 2) if span_s else 0.0
+
+
+def _allocations(pipeline: Pipeline, material: Sequence[Frame]) -> dict[str, float]:
+    """Of Python and numpy a look: bytes at the most, and how many are left of it, in the mean."""
+    some = material[: min(len(material), 30)]
+    tracemalloc.start()
+    try:
+        before, peaks = tracemalloc.get_traced_memory()[0], []
+        for frame in some:
+            tracemalloc.reset_peak()
+            held = tracemalloc.get_traced_memory()[0]
+            _forgotten(pipeline, pipeline.see(frame).ended)
+            peaks.append(tracemalloc.get_traced_memory()[1] - held)
+        _forgotten(pipeline, pipeline.tracker.finish())
+        left = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    return {"peak_kb": round(float(np.median(peaks)) / 1e3, 1), "left_kb": round(left / len(some) / 1e3, 2)}
+
+
+def line(told: Told) -> str:
+    """The one line to show others."""
+    begin = f"edge-anpr {told['version']} on {told['machine']}: "
+    if not told["looks"]:
+        return begin + "nothing was looked at"
+    return begin + (
+        f"{told['picture']} in {told['ms']['look']['p50']:.1f} ms of one core ({told['ratio_to_bare']['p50']:.2f} "
+        f"times the networks' {told['ms']['bare']['p50']:.1f} ms), at most "
+        f"{told['looks_per_second_at_most']:.0f} looks a second, {told['rss_mb']:.0f} MB"
+        + (f", {told['watts']:.1f} W" if told["watts"] else "")
+    )
+
+
+def rows(told: Told, old: Told | None) -> list[tuple[str, ...]]:
+    """Name, p50 and p95 of each figure, and with ``old`` its p50 and what has become of it."""
+    found: list[tuple[str, ...]] = []
+    for name, of in (
+        *((f"{stage}, ms", told["ms"][stage]) for stage in STAGES),
+        ("look / bare", told["ratio_to_bare"]),
+    ):
+        if of is None:
+            continue
+        line = (name, f"{of['p50']:.3f}", f"{of['p95']:.3f}")
+        before = None
+        if old is not None:
+            stage = name.removesuffix(", ms")
+            before = old["ms"].get(stage) if stage in STAGES else old["ratio_to_bare"]
+        found.append((*line, *_compared(of["p50"], before["p50"] if before else None)) if old is not None else line)
+    for key in ("cpu_ms_per_frame", "core_percent", "cpu_ms_per_passage", "rss_mb", "peak_mb"):
+        if told[key] is not None:
+            line = (key.replace("_", " "), f"{told[key]:.2f}", "")
+            found.append((*line, *_compared(told[key], old[key])) if old is not None else line)
+    return found
+
+
+def _compared(now: float, before: float | None) -> tuple[str, str]:
+    return (f"{before:.3f}", f"{100 * (now / before - 1):+.0f} %") if before else ("-", "-")
