@@ -25,19 +25,15 @@ class Glance(Enum):
 
 
 class Attention:
-    """Asked of every frame of one camera, with the tracks under way.
-
-    ``rate``, 0 to 1, is the share of the usual looks that heat allows; whoever measures the heat sets it.
-    """
+    """Asked of every frame of one camera, with the tracks under way."""
 
     def __init__(self) -> None:
         self._motion = Motion()
         self._awake_until_ns = -math.inf
         self._due_ns: float | None = None
-        self.rate = 1.0
 
-    def glance(self, frame: Frame, tracks: Sequence[Track]) -> Glance:
-        """What to do with this frame."""
+    def glance(self, frame: Frame, tracks: Sequence[Track], rate: float = 1.0) -> Glance:
+        """What to do with this frame. ``rate``, 0 to 1: the share of the usual looks that heat allows."""
         now_ns = frame.captured_ns
         if self._motion.look(frame.lores, now_ns):
             if now_ns > self._awake_until_ns:
@@ -48,7 +44,7 @@ class Attention:
             self._due_ns = now_ns
         if now_ns < self._due_ns:
             return Glance.ASLEEP if asleep else Glance.PASS
-        every_ns = 1e9 / (ASLEEP_HZ if asleep else self.rate * (SLOW_HZ if _are_slow(tracks) else FAST_HZ))
+        every_ns = 1e9 / (ASLEEP_HZ if asleep else rate * (SLOW_HZ if _are_slow(tracks) else FAST_HZ))
         # Frames come when they come: what one is late the next may be early.
         self._due_ns = max(self._due_ns, now_ns - every_ns) + every_ns
         return Glance.LOOK

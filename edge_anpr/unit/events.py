@@ -20,6 +20,8 @@ MESSAGE_IDS = {
     "camera-frozen": "5b0f3a86c2d94f3b8a5c17e6d0a94e21",
     "camera-back": "9bded34a334543d4871abae34b228f0c",
     "worker-hangs": "f165f97cfb214c23b8fd2351975e30fd",
+    "hot": "e59737af349444c4b0c1045a2f14b1fa",
+    "undervoltage": "7200f1688aff45e9ab90e692385393fb",
     "may-swap": "0a3c9c18fe2e43a79c36201b43a09e85",
     # The outbox.
     "hits-refused": "f60175eb346e481c957c2f0fc0db034b",

@@ -32,6 +32,8 @@ class Counters:
     hits_withheld: int = 0
     source_losses: int = 0
     source_frozen: int = 0
+    temperature_c: float | None = None
+    rate: float = 1.0  # of looks, that heat and voltage allow
     last_frame_ns: int = 0  # when one came, looked at or not
     _recent: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
     _latency_ms: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
@@ -71,6 +73,8 @@ class Counters:
             "hits_withheld": self.hits_withheld,
             "source_losses": self.source_losses,
             "source_frozen": self.source_frozen,
+            "temperature_c": self.temperature_c,
+            "rate": round(self.rate, 2),
             "latency_ms": _percentiles([ms for at, ms in list(self._latency_ms) if _is_recent(at)]),
         }
         return json.dumps(body, separators=(",", ":")).encode()

@@ -44,6 +44,7 @@ from edge_anpr.unit.capture import PATIENCE_S, Capture, Source
 from edge_anpr.unit.clock import utc_of
 from edge_anpr.unit.decide import Decider
 from edge_anpr.unit.events import event
+from edge_anpr.unit.governor import Governor
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.hit import Origin
 from edge_anpr.unit.inbox import Inbox
@@ -137,6 +138,7 @@ def run(config: Config) -> int:
         capture=capture,
         alarms=alarms,
         decider=decider,
+        governor=Governor(alarms),
         pulses=(capture.pulse, vision.pulse),
     )  # fmt: skip
     failures: list[BaseException] = []

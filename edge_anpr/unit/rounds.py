@@ -15,6 +15,7 @@ from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.capture import Capture
 from edge_anpr.unit.decide import Decider
 from edge_anpr.unit.events import event
+from edge_anpr.unit.governor import Governor
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.lists import Lists
 from edge_anpr.unit.outbox import Outbox
@@ -34,12 +35,13 @@ class Rounds:
     def __init__(
         self, interval_s: float, telling: tell.Telling, counters: Counters, box: LatestFrame, lists: Lists,
         passes: PassCounter, *, sources: Sequence[Callable[[Lists], None]], outbox: Outbox, capture: Capture,
-        alarms: Alarms, decider: Decider, pulses: Sequence[Pulse],
+        alarms: Alarms, decider: Decider, governor: Governor, pulses: Sequence[Pulse],
     ) -> None:  # fmt: skip
         self._interval_s, self._telling, self._counters = interval_s, telling, counters
         self._box, self._lists, self._passes = box, lists, passes
         self._capture = capture
         self._sources, self._outbox, self._alarms, self._decider = sources, outbox, alarms, decider
+        self._governor = governor
         self._outbox_alarms = OutboxAlarms(alarms, outbox)
         self._pulses, self._liveness, self._service = pulses, Liveness(*pulses), Service()
         self._told_s = -interval_s
@@ -53,6 +55,8 @@ class Rounds:
             look(self._lists)
         camera_alarms.look(self._alarms, self._capture)
         self._outbox_alarms.look(self._counters.hits_refused, self._decider.why_refused, time.monotonic())
+        self._governor.look()
+        self._counters.temperature_c, self._counters.rate = self._governor.temperature_c, self._governor.rate
         if time.monotonic() - self._told_s >= self._interval_s:
             self._told_s = time.monotonic()
             self._telling.put("health", self._counters.tell(self._box.drops, armed=self._lists.armed is not None))

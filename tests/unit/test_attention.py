@@ -29,13 +29,14 @@ class Road:
         monkeypatch.setattr(module, "Motion", lambda: self.motion)
         self.attention, self.fps, self.index = Attention(), fps, 0
         self.tracks: list[Track] = []
+        self.rate = 1.0
 
     def passes(self, seconds: float) -> list[Glance]:
         glances = []
         for _ in range(round(seconds * self.fps)):
             plane = np.zeros((4, 4), np.uint8)
             frame = Frame(self.index, round(self.index * 1e9 / self.fps), plane, plane)
-            glances.append(self.attention.glance(frame, self.tracks))
+            glances.append(self.attention.glance(frame, self.tracks, self.rate))
             self.index += 1
         return glances
 
@@ -93,7 +94,7 @@ def test_slow_ones_are_looked_at_less_often(monkeypatch: pytest.MonkeyPatch, tra
 
 def test_heat_lowers_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     road = Road(monkeypatch, 25)
-    road.motion.moves, road.attention.rate = True, 0.4
+    road.motion.moves, road.rate = True, 0.4
     assert looks(road.passes(20)) == pytest.approx(100, abs=2)
 
 
