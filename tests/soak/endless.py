@@ -1,7 +1,7 @@
 """The recogniser's process in front of a clip that begins again at its end: ``endless.py CONFIG FRAMES [SABOTAGE]``.
 
-All else is the product's: the threads, the box between them, the list, the outbox, the watchdog. ``SABOTAGE`` breaks it,
-so that it is seen that a soak finds what it looks for.
+All else is the product's: the threads, the box between them, the list, the outbox, the watchdog. ``SABOTAGE`` breaks
+it, so that it is seen that a soak finds what it looks for.
 """
 
 from __future__ import annotations
@@ -55,10 +55,15 @@ def main() -> int:
     """Run until told to end."""
     Endless.frames = int(sys.argv[2])
     Endless.sabotage = "".join(sys.argv[3:4])
-    recogniser.Clip = Endless  # type: ignore[misc, attr-defined]
+    recogniser.Clip = Endless  # type: ignore[attr-defined]
     if Endless.sabotage == "watchdog":
         turn = Rounds.turn
-        Rounds.turn = lambda self: (turn(self), time.sleep(5))[0]  # type: ignore[method-assign]
+
+        def slow(self: Rounds) -> None:
+            turn(self)
+            time.sleep(5)
+
+        Rounds.turn = slow  # type: ignore[method-assign]
     journal.begin("recogniser")
     return recogniser.run(config.load(Path(sys.argv[1])))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -116,8 +115,8 @@ def _sample(at_s: float, health: dict[str, Any], recogniser: int, publisher: int
         at_s=round(at_s, 1),
         frames=health.get("frames", 0),
         rss_mb=round(_rss_mb(recogniser), 2),
-        fds=len(os.listdir(f"/proc/{recogniser}/fd")),
-        threads=len(os.listdir(f"/proc/{recogniser}/task")),
+        fds=len(list(Path(f"/proc/{recogniser}/fd").iterdir())),
+        threads=len(list(Path(f"/proc/{recogniser}/task").iterdir())),
         publisher_mb=round(_rss_mb(publisher), 2),
         waiting=outbox.depth().hits,
     )
