@@ -8,17 +8,8 @@ from edge_anpr.unit.capture import Capture
 LOST, FROZEN = "camera-lost", "camera-frozen"
 
 
-class CameraHangs(Exception):
-    """The capture thread does not come back from the camera's driver."""
-
-
 def look(alarms: Alarms, capture: Capture) -> None:
-    """Raise and clear; from the main thread, which alone raises alarms.
-
-    Raises CameraHangs when only a new process will get the camera back.
-    """
-    if capture.hangs:
-        raise CameraHangs("the camera's driver hangs; this process ends, so that a new one can open the camera")
+    """Raise and clear; from the main thread, which alone raises alarms."""
     for code, text in ((LOST, capture.lost), (FROZEN, capture.frozen)):
         if text is None:
             alarms.clear(code)

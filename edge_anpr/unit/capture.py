@@ -38,9 +38,8 @@ class Capture:
 
     ``source`` is one that is open already, or None. With ``every_frame`` none is overwritten: the source waits, which
     only recorded material can. A live camera whose picture has not changed by a single value for ``frozen_s`` is opened
-    again; its frames are not looked at until the picture moves. One call of it that takes more than ``patience_s``
-    starves the watchdog; one that keeps this thread for ``hangs_s`` is not to be had back. Both are off at 0. ``lost``
-    and ``frozen`` say what is wrong now, in words.
+    again; its frames are not looked at until the picture moves; off at 0. A call of it that takes more than
+    ``patience_s`` hangs. ``lost`` and ``frozen`` say what is wrong now, in words.
     """
 
     def __init__(
@@ -52,7 +51,6 @@ class Capture:
         *,
         every_frame: bool,
         frozen_s: float = 0.0,
-        hangs_s: float = 0.0,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._open, self._source, self._box, self._counters = open_source, source, box, counters
@@ -61,14 +59,12 @@ class Capture:
         self._waits = 0
         self._frozen_s = self._frozen_patience_s = frozen_s
         self._stillness, self._reopened_s = Stillness(), 0.0
-        self._hangs_s, self._beat_ns = hangs_s, time.monotonic_ns()
         self.lost: str | None = None
         self.frozen: str | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Until the source has ended or ``stop`` is set. Raises Unusable for what no waiting will mend."""
         while not stop.is_set():
-            self._beat_ns = time.monotonic_ns()
             try:
                 if self._source is None:
                     self.pulse.beat(self._patience_s)
@@ -105,11 +101,6 @@ class Capture:
             wipe(frame.luma, frame.lores, frame.colour)
         else:
             source.recycle(frame)
-
-    @property
-    def hangs(self) -> bool:
-        """Whether the source does not let this thread go; only the end of the process ends a driver that hangs."""
-        return 0 < self._hangs_s * 1e9 < time.monotonic_ns() - self._beat_ns
 
     def _is_frozen(self, frame: Frame) -> bool:
         if not self._frozen_s:

@@ -36,7 +36,7 @@ from edge_anpr.errors import Unusable
 from edge_anpr.privacy import keys, process
 from edge_anpr.privacy.seal import sealing
 from edge_anpr.privacy.tokens import PassCounter
-from edge_anpr.unit import camera_alarms, journal
+from edge_anpr.unit import journal
 from edge_anpr.unit import telling as tell
 from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.arming import Arming
@@ -51,6 +51,7 @@ from edge_anpr.unit.journal import told
 from edge_anpr.unit.lists import Limits, ListFile, Lists
 from edge_anpr.unit.outbox import Outbox, OutboxError
 from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Material, Pipeline
+from edge_anpr.unit.pulse import WorkerHangs
 from edge_anpr.unit.rounds import Rounds
 from edge_anpr.unit.vision import Vision
 from edge_anpr.vision.detect import Detector
@@ -65,9 +66,6 @@ log = logging.getLogger(__name__)
 ENDS = (signal.SIGTERM, signal.SIGINT)
 # So often the main thread looks at lists: an end or a withdrawal takes effect this soon.
 TICK_S = 1.0
-# A camera's driver that keeps the capture thread longer than its own limits and this hangs, and nothing but the end of
-# the process ends it.
-HANGS_S = 120.0
 # Mean luminance aimed at. A plate throws infrared back where it came from: a picture as bright as by day burns it out.
 DAY_LUMA, NIGHT_LUMA = 110.0, 60.0
 # Before a network camera answers or not its name is looked up, which waits for up to three deaf name servers twice.
@@ -147,7 +145,7 @@ def run(config: Config) -> int:
     ]
     try:
         _until_told_to_end(rounds.turn, min(TICK_S, config.health.interval_s))
-    except (OutboxError, camera_alarms.CameraHangs) as error:
+    except (OutboxError, WorkerHangs) as error:
         log.critical("%s", error, extra=event("stopped"))
         return 1
     finally:
@@ -219,7 +217,6 @@ def _capture(config: Config, detector: Card, box: LatestFrame, counters: Counter
             open_source, None, box, counters,
             every_frame=False,
             frozen_s=camera.frozen_s,
-            hangs_s=HANGS_S + 2 * camera.stall_s,
             patience_s=PATIENCE_S + camera.stall_s + (NAME_S if isinstance(camera, RtspCamera) else 0.0),
         )  # fmt: skip
     # A file that cannot be read is told before anything starts.

@@ -47,7 +47,7 @@ class Rounds:
         self._last_hour = "no whole hour yet"
 
     def turn(self) -> None:
-        """One round. Raises OutboxError when the outbox has been damaged, CameraHangs when a driver keeps a thread."""
+        """One round. Raises OutboxError when the outbox is damaged, WorkerHangs when a thread never comes back."""
         self._lists.tick(time.monotonic_ns())
         for look in self._sources:
             look(self._lists)

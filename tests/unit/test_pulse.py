@@ -36,8 +36,13 @@ def test_a_worker_hangs_when_it_is_not_back_as_it_said_and_that_is_told_once(
     clock.now += 1e6
     assert vision.begun
     assert not liveness.alive()
+    clock.now += pulse.ENDS_S - 1.0
+    assert not liveness.alive()
+    clock.now += 1.0
+    with pytest.raises(pulse.WorkerHangs, match="capture has hung for 90 s"):
+        liveness.alive()
     assert [record.message for record in caplog.records] == [
-        "vision: does not go on; the watchdog, if there is one, starts this process anew",
+        "vision: does not go on; unless that changes, this process ends, so that a new one may do better",
         "vision: goes on again",
-        "capture: does not go on; the watchdog, if there is one, starts this process anew",
+        "capture: does not go on; unless that changes, this process ends, so that a new one may do better",
     ]
