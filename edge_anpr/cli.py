@@ -60,7 +60,7 @@ def main() -> None:
 
     \b
     Try it:      edge-anpr run --demo
-    Your unit:   edge-anpr check -c unit.yaml && edge-anpr run -c unit.yaml
+    Your unit:   edge-anpr check -c unit.yaml && edge-anpr self-test -c unit.yaml && edge-anpr run -c unit.yaml
     Your clips:  edge-anpr read clip.mp4 pictures/ --no-frames
     Your list:   edge-anpr watchlist --help
     Many units:  edge-anpr centre --help, edge-anpr provision --help, edge-anpr load --help
@@ -135,6 +135,30 @@ def publish(config_path: Path | None, broker: tuple[str, int] | None) -> None:
         return publisher.run(loaded, broker, loaded.watchlist.inbox if loaded.watchlist.centre_keys else None)
 
     sys.exit(journal.until_mended(work))
+
+
+@main.command("self-test")
+@_config_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+def self_test(config_path: Path | None, as_json: bool) -> None:
+    """Test whether this machine computes what it should: it reads drawn plates whose text is known.
+
+    The models' hashes, what really computes them, how fast, and of which versions. Without -c the models that come
+    with the package are tested, on the CPU. A unit that fails does not start. Exit code 1 when anything is wrong.
+    """
+    from edge_anpr import config
+    from edge_anpr.tools import selftest
+    from edge_anpr.tools.terminal import table
+
+    models = config.load(config_path).models if config_path else config.Models()
+    found = selftest.run(models.detector, models.ocr, provider=models.provider, threads=models.threads)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        table("Self-test", ("what", "found"), selftest.rows(found))
+    for complaint in found["complaints"]:
+        click.echo(f"edge-anpr: {complaint}", err=True)
+    sys.exit(0 if found["passed"] else 1)
 
 
 @main.command()

@@ -23,7 +23,7 @@ def test_the_wheel_carries_models_demo_and_schema_and_nothing_heavy(wheel: Path)
     names = set(zipfile.ZipFile(wheel).namelist())
     for name in (
         "models/detector.onnx", "models/detector.json", "models/ocr.onnx", "models/ocr.json",
-        "demo/clip.mp4", "demo/config.yaml", "demo/watchlist.json", "unit/hit.schema.json",
+        "vision/golden.npz", "demo/clip.mp4", "demo/config.yaml", "demo/watchlist.json", "unit/hit.schema.json",
         "centre/migrations/env.py", "centre/migrations/versions/v0001_records.py",
     ):  # fmt: skip
         assert f"edge_anpr/{name}" in names

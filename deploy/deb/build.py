@@ -37,6 +37,7 @@ PLACES = {
     "systemd/edge-anpr.catalog": "usr/lib/systemd/catalog/edge-anpr.catalog",
     "systemd/edge-anpr.nl.catalog": "usr/lib/systemd/catalog/edge-anpr.nl.catalog",
     "systemd/recogniser-rtsp.conf": f"{DOC}/examples/recogniser-rtsp.conf",
+    "systemd/recogniser-jetson.conf": f"{DOC}/examples/recogniser-jetson.conf",
     "config.example.yaml": f"{DOC}/examples/config.example.yaml",
     "deploy/deb/copyright": f"{DOC}/copyright",
     "deploy/deb/lintian-overrides": "usr/share/lintian/overrides/edge-anpr",

@@ -22,7 +22,7 @@ from edge_anpr.config.cameras import (
     RtspCamera,
     V4l2Camera,
 )
-from edge_anpr.config.schema import Config
+from edge_anpr.config.schema import Config, Models
 from edge_anpr.config.text import ConfigError, Mistake
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "GstreamerCamera",
     "LiveCamera",
     "Mistake",
+    "Models",
     "PiCamera",
     "RtspCamera",
     "V4l2Camera",

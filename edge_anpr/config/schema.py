@@ -20,11 +20,14 @@ class Unit(Strict):
 
 
 class Models(Strict):
-    """Which networks run, and on how many threads. Without a path the models that ship with the package are used."""
+    """Which networks run, and on what. Without a path the models that ship with the package are used.
+
+    ``provider`` is demanded, not wished for: what it does not compute ends the unit with a word of what to do.
+    """
 
     detector: FilePath | None = None
     ocr: FilePath | None = None
-    provider: Literal["cpu"] = "cpu"
+    provider: Literal["cpu", "xnnpack", "cuda", "tensorrt"] = "cpu"
     threads: int = Field(default=1, ge=1, le=16)
 
 

@@ -19,7 +19,7 @@ from edge_anpr.plates.text import reveal
 from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, MAX_GAP_NS, Material, Pipeline, Seen, Sighting, is_plate
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
-from edge_anpr.vision.session import Network, shipped
+from edge_anpr.vision.session import networks
 from edge_anpr.vision.track import Tracker
 
 Emit = Callable[[dict[str, Any]], None]
@@ -64,8 +64,8 @@ def read(
 ) -> list[Path]:
     """Read all jobs, giving each line to ``emit`` and each advance in frames to ``step``; the files that failed."""
     cv2.setNumThreads(threads)
-    detector = Detector(Network(shipped("detector"), "detector", "quad-s8", threads=threads), DETECTION_THRESHOLD)
-    reader = Reader(Network(shipped("ocr"), "ocr", "ctc", threads=threads))
+    loaded = networks(None, None, threads=threads)
+    detector, reader = Detector(loaded["detector"], DETECTION_THRESHOLD), Reader(loaded["ocr"])
     failed: list[Path] = []
     for job in jobs:
         run = _Run(detector, reader, job, emit, with_frames=with_frames)

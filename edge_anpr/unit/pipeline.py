@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_anpr.datatypes import Frame, PlateDetection, PlateRead, PlateReading, Track
+from edge_anpr.errors import Unusable
 from edge_anpr.plates.syntax import fitting
 from edge_anpr.plates.text import encode
 from edge_anpr.privacy.wipe import scrub, wipe
+from edge_anpr.vision import golden
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.fuse import MOST_READINGS, Passage
 from edge_anpr.vision.ocr import Reader
@@ -44,6 +46,10 @@ _EITHER = encode("0O1I")
 LARGER, READ_AGAIN = 1.25, 5
 # A hit has consequences, so there one doubtful character is enough to doubt it.
 LEAST_HIT_CONFIDENCE = 0.5
+
+
+class Misread(Unusable):
+    """A golden plate was misread: what this unit would read on the road is not to be believed."""
 
 
 class Material(Enum):
@@ -90,6 +96,15 @@ class Pipeline:
     _read_at: dict[int, tuple[int, float]] = field(default_factory=dict)
     _denied: set[int] = field(default_factory=set)
     _voiceless: list[PlateReading] = field(default_factory=list)
+
+    def prove(self) -> None:
+        """Read the golden plates, which is also the first pass of each network. Raises Misread when one is misread."""
+        wrong = golden.complaints(golden.load(), self.detector, self.reader)
+        if wrong:
+            raise Misread(
+                f"the networks do not read here what they read elsewhere: {'; '.join(wrong)}. Their files are whole: "
+                "it is this machine's ONNX Runtime, its processor, or models.provider; run `edge-anpr self-test`"
+            )
 
     def see(self, frame: Frame) -> Seen:
         """Take one frame. Ended tracks keep their passage until ``forget``, so that the caller can fuse and decide."""

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import cv2
 
@@ -57,7 +58,7 @@ from edge_anpr.unit.rounds import Rounds
 from edge_anpr.unit.vision import Vision
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
-from edge_anpr.vision.session import Card, Network, shipped
+from edge_anpr.vision.session import Card, Network, networks
 from edge_anpr.watch.opening import Trust
 from edge_anpr.watch.ratchet import Ratchet
 
@@ -82,17 +83,17 @@ def run(config: Config) -> int:
     stop = threading.Event()
     # Before any thread starts, so that none is interrupted: the main thread alone takes these, when it waits for them.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
-    rules, seal_to, networks = config.watchlist, config.delivery.seal_to, _networks(config)
+    rules, seal_to, loaded = config.watchlist, config.delivery.seal_to, _networks(config)
     trust = Trust(keys.trusted(rules.keys), keys.trusted(rules.centre_keys), rules.allow_unsigned)
     counters, box = Counters(), LatestFrame()
-    capture = _capture(config, networks["detector"].card, box, counters)
+    capture = _capture(config, loaded["detector"].card, box, counters)
     outbox = Outbox(config.delivery.outbox, config.delivery.max_megabytes * 1_000_000, "recogniser")
     boot_id = secrets.token_hex(8)
     telling = tell.Telling(outbox)
 
     def tell_lists() -> None:
         telling.put("status", tell.status(lists))
-        telling.put("birth", tell.birth(config, networks, lists, boot_id))
+        telling.put("birth", tell.birth(config, loaded, lists, boot_id))
 
     alarms = Alarms(lambda text: telling.put("alarm", text))
     lists = Lists(
@@ -106,8 +107,8 @@ def run(config: Config) -> int:
     passes = PassCounter(config.privacy.epoch_minutes * 60_000_000_000)
     stills = isinstance(config.camera, FolderCamera)
     pipeline = Pipeline(
-        Detector(networks["detector"], DETECTION_THRESHOLD),
-        Reader(networks["ocr"]),
+        Detector(loaded["detector"], DETECTION_THRESHOLD),
+        Reader(loaded["ocr"]),
         Material.STILL if stills else Material.LIVE,
     )
     decider = Decider(
@@ -118,7 +119,7 @@ def run(config: Config) -> int:
         origin=Origin(
             f"{config.unit.org}/{config.unit.site}/{config.unit.id}", boot_id,
             config.camera.id, config.camera.direction,
-            networks["detector"].card.sha256, networks["ocr"].card.sha256,
+            loaded["detector"].card.sha256, loaded["ocr"].card.sha256,
         ),
         append=outbox.append if seal_to is None else sealing(outbox.append, keys.read(seal_to, "x25519", secret=False)),
         with_evidence=config.delivery.evidence,
@@ -127,7 +128,7 @@ def run(config: Config) -> int:
     )  # fmt: skip
     sources = _list_sources(config, trust, boot_id, telling)
     _begin(lists, sources, tell_lists)
-    log.info("watching %s %s on %s", config.camera.source, config.camera.id, networks["detector"].provider)
+    log.info("watching %s %s on %s", config.camera.source, config.camera.id, loaded["detector"].provider)
 
     attention = None if stills else Attention()
     vision = Vision(pipeline, decider, lists, passes, box, counters, attention)
@@ -208,10 +209,9 @@ def _thread(name: str, work: Callable[[], None], failures: list[BaseException]) 
 
 def _networks(config: Config) -> dict[str, Network]:
     models = config.models
-    return {
-        name: Network(path or shipped(name), name, decoder, provider=models.provider, threads=models.threads)
-        for name, path, decoder in (("detector", models.detector, "quad-s8"), ("ocr", models.ocr, "ctc"))
-    }
+    # systemd's, which is nobody else's: an engine is code, and beside the outbox the publisher writes, too.
+    cache = Path(os.environ.get("CACHE_DIRECTORY") or config.delivery.outbox.with_name("engines"))
+    return networks(models.detector, models.ocr, provider=models.provider, threads=models.threads, cache=cache)
 
 
 def _capture(config: Config, detector: Card, box: LatestFrame, counters: Counters) -> Capture:

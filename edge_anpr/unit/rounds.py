@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class Rounds:
     """``turn`` is one round. ``sources``: where lists come from.
 
-    The last of ``pulses`` is the one that begins when the networks have run: the service is ready then.
+    The last of ``pulses`` is the one that begins when the networks have read what they must: the service is ready then.
     """
 
     def __init__(

@@ -62,7 +62,12 @@ def birth(config: Config, networks: dict[str, Network], lists: Lists, boot_id: s
         "versions": {name: version(name) for name in ("onnxruntime", "numpy")} | {"opencv": cv2.__version__},
         "camera": {"id": config.camera.id, "source": config.camera.source},
         "models": {
-            name: {"sha256": item.card.sha256, "provider": item.provider, "hoards": item.hoards}
+            name: {
+                "sha256": item.card.sha256,
+                "provider": item.provider,
+                "nodes": item.nodes,
+                "hoards": item.hoards,
+            }
             for name, item in networks.items()
         },
         "list": None if armed is None else {

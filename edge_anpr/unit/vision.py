@@ -27,7 +27,7 @@ class Vision:
     """Takes frames out of ``box``; ``recycle`` gets each back once it has been looked at.
 
     While no list is in force no frame is looked at. ``attention`` says which are worth it, without it all are.
-    ``pulse`` begins when the networks have run once.
+    ``pulse`` begins when the networks have proved themselves.
     """
 
     def __init__(
@@ -41,8 +41,12 @@ class Vision:
         self._frame_ns = self._arrived_ns = self._plate_ns = 0
 
     def run(self, stop: threading.Event, recycle: Callable[[Frame], None]) -> None:
-        """Until the box is closed and empty, or ``stop`` is set; passages under way are settled at the end."""
-        self._forget()  # the first pass is slow, and leaves its buffers in the heap of the thread that makes it
+        """Until the box is closed and empty, or ``stop`` is set; passages under way are settled at the end.
+
+        Raises Unusable when the networks misread what they have to read.
+        """
+        self._pipeline.prove()  # the first pass is slow, and leaves its buffers in the heap of the thread that makes it
+        self._forget()
         while not stop.is_set() and not self._box.closed:
             self.pulse.beat(HANGS_S)
             frame = self._box.take(WAIT_S)

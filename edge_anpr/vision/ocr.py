@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from edge_anpr.datatypes import Gray, PlateDetection, PlateReading, Posteriors
 from edge_anpr.privacy.wipe import wipe
 from edge_anpr.vision.rectify import MARGINS, rectify, row_counts
-from edge_anpr.vision.session import Network
+from edge_anpr.vision.session import MOST_CROPS, Network
 
-MOST_CROPS = 8
 # A plate narrower than this is read worse (82 % at 43 px, 99 % at 57 px), so that its voice counts less.
 FULL_CLARITY_PX = 80.0
 # Mean step between neighbouring pixels of a standardised crop that shows its strokes as they are.

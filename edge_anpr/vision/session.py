@@ -1,4 +1,4 @@
-"""A network and its card: the file is what the card says, the provider is what was asked, nothing spins or hoards.
+"""A network and its card: the file is what the card says, what computes is what was asked, nothing spins or hoards.
 
 The only file that names onnxruntime. Its arena keeps plate crops findable long after a run, so it is off.
 """
@@ -9,8 +9,10 @@ import hashlib
 import json
 import os
 import re
+import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,20 @@ from numpy.typing import NDArray
 
 from edge_anpr.errors import Unusable
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider"}
 _SCHEMA_ERROR = re.compile(rb"^Schema error: Trying to register schema.*\n\n?", re.MULTILINE)
+_CPU = "CPUExecutionProvider"
+PROVIDERS = {
+    "cpu": _CPU,
+    "xnnpack": "XnnpackExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+# These keep an arena of the GPU's memory that cannot be turned off from Python.
+_HOARDERS = {"cuda", "tensorrt"}
+# So many rows of characters go through the OCR at once, at most.
+MOST_CROPS = 8
+# A part of a large picture is at most so much wider and higher than the detector's input (see ``views``).
+_PARTS_PX = 64
 
 
 class ModelRefused(Unusable):
@@ -45,9 +59,23 @@ class Card:
 
 
 class Network:
-    """One loaded network; ``run`` takes the input array and gives the outputs in the card's order."""
+    """One loaded network; ``run`` takes the input array and gives the outputs in the card's order.
 
-    def __init__(self, path: Path, kind: str, decoder: str, *, provider: str = "cpu", threads: int = 1) -> None:
+    ``provider`` is what computes it. Of another one than the CPU that is read from the runtime's own account of a pass,
+    because a session also names a provider that it gave nothing to do; ``nodes``: how many of them each computed.
+    ``cache`` is a folder for what TensorRT has built, which takes minutes.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        kind: str,
+        decoder: str,
+        *,
+        provider: str = "cpu",
+        threads: int = 1,
+        cache: Path | None = None,
+    ) -> None:
         self.card = _card(path, kind, decoder)
         try:
             model = path.read_bytes()
@@ -60,35 +88,119 @@ class Network:
                 f"{path}: is not the {kind} that its card describes (sha256 differs); install the package anew, "
                 "or give the model that belongs to the card"
             )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        wanted = _PROVIDERS[provider]
-        try:
-            with _without_schema_errors():
-                self._session = onnxruntime.InferenceSession(model, options, providers=[wanted])
-        except Exception as error:  # onnxruntime raises a dozen unrelated types
-            raise ModelRefused(f"{path}: ONNX Runtime {onnxruntime.__version__} cannot load it: {error}") from error
-        self.provider = self._session.get_providers()[0]
-        if self.provider != wanted:
-            raise ModelRefused(f"{path}: runs on {self.provider}, not on {wanted} as models.provider demands")
+        self._path, self.asked, self.provider = path, provider, PROVIDERS[provider]
+        has = onnxruntime.get_available_providers()
+        if self.provider not in has:
+            raise ModelRefused(
+                f"models.provider: {provider}: ONNX Runtime {onnxruntime.__version__} as it is installed here has no "
+                f"{self.provider}, only {', '.join(sorted(has))}; install a build that has it, or write provider: cpu"
+            )
+        with tempfile.TemporaryDirectory(prefix="edge-anpr-") if provider != "cpu" else nullcontext() as account:
+            self._session = self._load(model, threads, cache, account)
+            self._input = self._session.get_inputs()[0].name
+            self._outputs: list[str] = list(self.card.fields["outputs"])
+            missing = set(self._outputs) - {output.name for output in self._session.get_outputs()}
+            if missing:
+                raise ModelRefused(f"{path}: has no output {', '.join(sorted(missing))}, which its card promises")
+            self.nodes = self._prove() if account else {}
         used = self._session.get_session_options()
-        self.hoards = bool(used.enable_cpu_mem_arena or used.enable_mem_pattern)
-        """Whether the runtime keeps memory from pass to pass, as the session itself says."""
-        self._input = self._session.get_inputs()[0].name
-        self._outputs: list[str] = list(self.card.fields["outputs"])
-        missing = set(self._outputs) - {output.name for output in self._session.get_outputs()}
-        if missing:
-            raise ModelRefused(f"{path}: has no output {', '.join(sorted(missing))}, which its card promises")
+        self.hoards = bool(used.enable_cpu_mem_arena or used.enable_mem_pattern) or provider in _HOARDERS
+        """Whether the runtime keeps memory from pass to pass, as the session itself says; a GPU's it always keeps."""
 
     def run(self, array: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
         """Outputs for one input array (NCHW, uint8)."""
         outputs: Sequence[NDArray[np.float32]] = self._session.run(self._outputs, {self._input: array})
         return outputs
+
+    def _load(
+        self, model: bytes, threads: int, cache: Path | None, account: str | None
+    ) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        # XNNPACK has threads of its own, and both kinds would wait for each other.
+        options.intra_op_num_threads = 1 if self.asked == "xnnpack" else threads
+        options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if account:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(account, "pass"))
+        try:
+            # Without a word to the contrary, a provider that fails is replaced by the CPU: here, and in a later pass.
+            with _without_schema_errors():
+                session = onnxruntime.InferenceSession(
+                    model, options, providers=self._providers(threads, cache), enable_fallback=0
+                )
+            session.disable_fallback()
+        except Exception as error:  # onnxruntime raises a dozen unrelated types
+            raise ModelRefused(
+                f"{self._path}: ONNX Runtime {onnxruntime.__version__} cannot load it: {error}"
+            ) from error
+        first = session.get_providers()[0]
+        if first != self.provider:
+            raise ModelRefused(f"{self._path}: runs on {first}, not on {self.provider} as models.provider demands")
+        return session
+
+    def _providers(self, threads: int, cache: Path | None) -> list[tuple[str, dict[str, str]]]:
+        """What is asked for, then where the few nodes may go that it does not know."""
+        # Searching for the fastest convolution would be done anew for each size of picture, in front of traffic.
+        cuda = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
+        options: dict[str, dict[str, str]] = {
+            "xnnpack": {"intra_op_num_threads": str(threads)},
+            "cuda": cuda,
+            "tensorrt": {"trt_fp16_enable": "True"} | _shapes(self.card),
+        }
+        if cache is not None and self.asked == "tensorrt":
+            cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+            options["tensorrt"] |= {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(cache)}
+        chosen = [(self.provider, options.get(self.asked, {}))]
+        chosen += [(PROVIDERS["cuda"], cuda)] * (self.asked == "tensorrt")
+        return chosen + [(_CPU, {})] * (self.asked != "cpu")
+
+    def _prove(self) -> dict[str, int]:
+        """What computes a pass over an empty picture. Raises ModelRefused when it is not what was asked."""
+        size = (1, 1, self.card.height, self.card.width)
+        try:
+            self.run(np.zeros(size, np.uint8))
+            account = json.loads(Path(self._session.end_profiling()).read_bytes())
+        except Exception as error:  # onnxruntime raises a dozen unrelated types
+            raise ModelRefused(f"{self._path}: fails on {self.provider}: {error}") from error
+        did = [event["args"] for event in account if event.get("cat") == "Node" and "provider" in event["args"]]
+        nodes = Counter(str(node["provider"]) for node in did)
+        # Nearly all the work. TensorRT's own nodes bear no such name: what it has taken is one node.
+        work = [node["provider"] for node in did if "Conv" in node["op_name"]]
+        if not nodes[self.provider] or any(provider != self.provider for provider in work):
+            raise ModelRefused(
+                f"models.provider: {self.asked}: {self.provider} computes {work.count(self.provider)} of "
+                f"{len(work)} convolutions of {self._path}, and others the rest; give a network that it takes whole "
+                "(docs/providers.md), or write provider: cpu"
+            )
+        return dict(nodes)
+
+
+def _shapes(card: Card) -> dict[str, str]:
+    """For TensorRT the sizes that come, or it would build anew, for minutes, whenever it meets another one."""
+    height, width = card.height, card.width
+    usual = (1, 1, height, width)
+    least, most = usual, (MOST_CROPS, 1, height, width)
+    if card.kind == "detector":
+        least, most = (1, 1, _PARTS_PX, _PARTS_PX), (1, 1, height + _PARTS_PX, width + _PARTS_PX)
+    name = card.fields["input"]["name"]
+    return {
+        f"trt_profile_{which}_shapes": f"{name}:{'x'.join(map(str, shape))}"
+        for which, shape in (("min", least), ("opt", usual), ("max", most))
+    }
+
+
+def networks(
+    detector: Path | None, ocr: Path | None, *, provider: str = "cpu", threads: int = 1, cache: Path | None = None
+) -> dict[str, Network]:
+    """The two of a unit, by kind; without a path the one that comes with the package."""
+    return {
+        kind: Network(path or shipped(kind), kind, decoder, provider=provider, threads=threads, cache=cache)
+        for kind, path, decoder in (("detector", detector, "quad-s8"), ("ocr", ocr, "ctc"))
+    }
 
 
 def shipped(name: str) -> Path:

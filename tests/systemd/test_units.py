@@ -50,18 +50,37 @@ def test_a_network_camera_opens_one_address_and_no_more(tmp_path: Path) -> None:
     assert "IPAddressDeny" not in settings("recogniser-rtsp.conf")
 
 
-def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
+@pytest.mark.parametrize("drop_in", [None, "recogniser-rtsp.conf", "recogniser-jetson.conf"])
+def test_systemd_finds_nothing_wrong(tmp_path: Path, drop_in: str | None) -> None:
     for name in (RECOGNISER, PUBLISHER, "edge-anpr.target"):
         text = (SHIPPED / name).read_text().replace("/usr/bin/edge-anpr ", "/bin/true ")  # it is not installed here
         (tmp_path / name).write_text(text)
+    units = sorted(tmp_path.iterdir())
+    if drop_in:
+        (tmp_path / f"{RECOGNISER}.d").mkdir()
+        (tmp_path / f"{RECOGNISER}.d" / "more.conf").write_text((SHIPPED / drop_in).read_text())
     done = subprocess.run(
-        [tool("systemd-analyze"), "verify", "--man=no", *sorted(tmp_path.iterdir())],
+        [tool("systemd-analyze"), "verify", "--man=no", *units],
         capture_output=True,
         text=True,
         check=False,
     )
     said = [line for line in done.stderr.splitlines() if "edge-anpr" in line]  # others' units may be wrong here
     assert (said, done.returncode) == ([], 0)
+
+
+def test_a_jetson_opens_the_gpu_and_code_made_at_run_time_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / f"{RECOGNISER}.d").mkdir()
+    (tmp_path / RECOGNISER).write_text((SHIPPED / RECOGNISER).read_text())
+    (tmp_path / f"{RECOGNISER}.d" / "jetson.conf").write_text((SHIPPED / "recogniser-jetson.conf").read_text())
+    assert exposure(tmp_path / RECOGNISER) <= 0.8
+    more = settings("recogniser-jetson.conf")
+    assert set(more) == {
+        "MemoryDenyWriteExecute", "DeviceAllow", "SupplementaryGroups", "CacheDirectory", "CacheDirectoryMode",
+        "TimeoutStartSec",
+    }  # fmt: skip
+    assert all(re.fullmatch(r"/dev/(nv|dri/renderD)\S+ rw", line) for line in more["DeviceAllow"])
+    assert more["CacheDirectoryMode"] == ["0700"]
 
 
 @pytest.mark.parametrize("name", [RECOGNISER, PUBLISHER])

@@ -4,13 +4,17 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
 
-from edge_anpr.vision.session import ModelRefused, Network, shipped
+from edge_anpr.vision.session import PROVIDERS, ModelRefused, Network, networks, shipped
+from edge_anpr.vision.views import parts, whole
 
 
 @pytest.fixture
@@ -109,3 +113,115 @@ def test_the_runtime_leaves_nothing_in_the_users_home(tmp_path: Path) -> None:
     )
     assert done.stderr == b""
     assert list(tmp_path.rglob("*")) == []  # telemetry puts a database there, and sends it later
+
+
+class Elsewhere(onnxruntime.InferenceSession):  # type: ignore[misc]
+    """ONNX Runtime as a build with a GPU would be: it says that it runs on ``named``, and by its account did so."""
+
+    named: str = "CUDAExecutionProvider"
+    takes: str = ""  # nodes with this in their name; none of them without
+    asked: list[tuple[str, dict[str, str]]]
+
+    def __init__(
+        self, model: bytes, options: object, *, providers: list[tuple[str, dict[str, str]]], **more: object
+    ) -> None:
+        type(self).asked = providers
+        super().__init__(model, options, providers=["CPUExecutionProvider"], **more)
+
+    def get_providers(self) -> list[str]:
+        return [self.named, "CPUExecutionProvider"]
+
+    def end_profiling(self) -> str:
+        account = Path(super().end_profiling())
+        events = json.loads(account.read_bytes())
+        for event in events:
+            if self.takes and self.takes in str(event.get("args", {}).get("op_name", "")):
+                event["args"]["provider"] = self.named
+        account.write_text(json.dumps(events))
+        return str(account)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[..., type[Elsewhere]]:
+    def stand_in(named: str, takes: str) -> type[Elsewhere]:
+        kind = type("Elsewhere", (Elsewhere,), {"named": named, "takes": takes})
+        monkeypatch.setattr(onnxruntime, "InferenceSession", kind)
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(PROVIDERS.values()))
+        return kind
+
+    return stand_in
+
+
+@pytest.mark.parametrize("provider", ["xnnpack", "cuda", "tensorrt"])
+def test_a_provider_that_this_build_has_not_is_refused_with_those_it_has(provider: str) -> None:
+    if PROVIDERS[provider] in onnxruntime.get_available_providers():
+        pytest.skip("this build has it")
+    with pytest.raises(ModelRefused, match=f"models.provider: {provider}: .* has no {PROVIDERS[provider]}, only .*CPU"):
+        Network(shipped("ocr"), "ocr", "ctc", provider=provider)
+
+
+def test_a_session_that_has_quietly_turned_to_the_cpu_is_refused(elsewhere: Callable[..., type[Elsewhere]]) -> None:
+    elsewhere("CPUExecutionProvider", "")
+    with pytest.raises(ModelRefused, match="runs on CPUExecutionProvider, not on CUDAExecutionProvider"):
+        Network(shipped("ocr"), "ocr", "ctc", provider="cuda")
+
+
+@pytest.mark.parametrize(("takes", "share"), [("", "0 of 13"), ("QLinearConv", "11 of 13")])
+def test_a_provider_that_is_named_and_does_not_compute_it_all_is_refused(
+    elsewhere: Callable[..., type[Elsewhere]], takes: str, share: str
+) -> None:
+    elsewhere("XnnpackExecutionProvider", takes)
+    with pytest.raises(ModelRefused, match=f"XnnpackExecutionProvider computes {share} convolutions of "):
+        Network(shipped("ocr"), "ocr", "ctc", provider="xnnpack")
+
+
+def test_what_computes_it_is_told_and_leaves_no_account_on_the_disk(
+    elsewhere: Callable[..., type[Elsewhere]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    kind = elsewhere("CUDAExecutionProvider", "Conv")
+    network = Network(shipped("ocr"), "ocr", "ctc", provider="cuda")
+    assert network.provider == "CUDAExecutionProvider"
+    assert network.nodes["CUDAExecutionProvider"] == 13
+    assert network.hoards  # a GPU's memory is the arena's
+    assert [name for name, _ in kind.asked] == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert not network._session._enable_fallback  # a pass that fails is an error, not the CPU's
+    assert list(tmp_path.iterdir()) == []
+    options = network._session.get_session_options()
+    assert not options.enable_cpu_mem_arena
+    assert not options.enable_mem_pattern
+
+
+def test_tensorrt_keeps_what_it_built_in_a_folder_of_its_own_and_knows_the_sizes_that_come(
+    elsewhere: Callable[..., type[Elsewhere]], tmp_path: Path
+) -> None:
+    kind = elsewhere("TensorrtExecutionProvider", "Conv")
+    networks(None, None, provider="tensorrt", cache=tmp_path / "engines")
+    (first, options), *rest = kind.asked
+    assert (first, [name for name, _ in rest]) == (
+        "TensorrtExecutionProvider",
+        ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    )
+    assert options["trt_engine_cache_path"] == str(tmp_path / "engines")
+    assert oct((tmp_path / "engines").stat().st_mode) == "0o40700"
+    assert options["trt_profile_max_shapes"] == "plate:8x1x32x128"
+    Network(shipped("detector"), "detector", "quad-s8", provider="tensorrt")
+    detector = kind.asked
+    most = [int(side) for side in detector[0][1]["trt_profile_max_shapes"].removeprefix("image:1x1x").split("x")]
+    for width, height in ((1280, 720), (1920, 1080), (2560, 1440), (3840, 2160), (7680, 4320), (1456, 1088)):
+        for view in parts(whole(width, height, 640, 384)):
+            assert view.rows <= most[0]
+            assert view.columns <= most[1]
+            assert min(view.rows, view.columns) >= 64
+
+
+def test_a_provider_that_cannot_be_made_is_refused_and_prints_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # The true one, asked for what is not there: left alone it prints, and goes on with the CPU.
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(PROVIDERS.values()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ModelRefused):
+            Network(shipped("ocr"), "ocr", "ctc", provider="cuda")
+    assert capfd.readouterr().out == ""
