@@ -51,8 +51,16 @@ if [ -d "$card" ] && [ ! -e "$card/done" ]; then
         export DEBIAN_FRONTEND=noninteractive
         get() { apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold "$@"; }
         add() { get install -y --no-install-recommends --allow-downgrades "$card"/packages/*.deb; }
-        add || { get update && add; }
+        if ! add; then
+            get update
+            add
+        fi
         place 640 edge-anpr /etc/edge-anpr "$card"/etc/*
+
+        # A stick in a USB socket of the pole is no seed; only the card itself is.
+        if [ "$seed" = /boot/firmware ]; then
+            echo 'datasource: {NoCloud: {fs_label: null}}' >/etc/cloud/cloud.cfg.d/zz-edge-anpr.cfg
+        fi
 
         systemctl daemon-reload
         systemctl enable --quiet edge-anpr.target edge-anpr-recogniser.service edge-anpr-publisher.service
@@ -65,7 +73,7 @@ if [ -d "$card" ] && [ ! -e "$card/done" ]; then
     if [ -e "$card/taken" ]; then
         # Only the network is kept of the seed, without the Wi-Fi's key: cloud-init has brought that to the disk.
         if [ -f "$card/network-config" ]; then
-            shred -u "$seed/network-config"
+            if [ -f "$seed/network-config" ]; then shred -u "$seed/network-config"; fi
             cp "$card/network-config" "$seed/network-config"
         fi
         find "$card" -type f ! -name taken ! -path "$card/network-config" ! -path "$card/packages/*" -exec shred -u {} +
@@ -73,10 +81,6 @@ if [ -d "$card" ] && [ ! -e "$card/done" ]; then
         sync
         mv "$card/taken" "$card/done"
         sync
-    fi
-    # A stick in a USB socket of the pole is no seed; only the card itself is.
-    if [ "$seed" = /boot/firmware ]; then
-        echo 'datasource: {NoCloud: {fs_label: null}}' >/etc/cloud/cloud.cfg.d/zz-edge-anpr.cfg
     fi
     echo "this unit has all that was on the card"
 fi
