@@ -16,7 +16,8 @@ from edge_anpr.errors import SourceLost, Unusable
 # OpenCV and its FFmpeg print what they choke on, and a camera's URL with its password, to stderr. Errors are told by
 # this package, in one line each.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# Debian's OpenCV 4.10 has it in cv2 itself, OpenCV 5 in cv2.utils.logging only. 0: silent.
+(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 
 class SourceUnusable(Unusable):

@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 from edge_anpr.errors import Unusable
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider"}
+_SCHEMA_ERROR = re.compile(rb"^Schema error: Trying to register schema.*\n\n?", re.MULTILINE)
 
 
 class ModelRefused(Unusable):
@@ -66,7 +69,8 @@ class Network:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         wanted = _PROVIDERS[provider]
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=[wanted])
+            with _without_schema_errors():
+                self._session = onnxruntime.InferenceSession(model, options, providers=[wanted])
         except Exception as error:  # onnxruntime raises a dozen unrelated types
             raise ModelRefused(f"{path}: ONNX Runtime {onnxruntime.__version__} cannot load it: {error}") from error
         self.provider = self._session.get_providers()[0]
@@ -92,6 +96,24 @@ def shipped(name: str) -> Path:
     package = Path(__file__).resolve().parent.parent
     installed = package / "models" / f"{name}.onnx"
     return installed if installed.exists() else package.parent / "models" / f"{name}.onnx"
+
+
+@contextmanager
+def _without_schema_errors() -> Iterator[None]:
+    """Keep 116 kB out of the journal: Debian's 1.21 registers every operator twice, and says so of each on stderr.
+
+    What else was said meanwhile follows when it is over.
+    """
+    stderr = os.dup(2)
+    with open(os.memfd_create("stderr"), "r+b") as said:  # noqa: PTH123 - a descriptor has no path
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            said.seek(0)
+            os.write(2, _SCHEMA_ERROR.sub(b"", said.read()))
 
 
 def _card(path: Path, kind: str, decoder: str) -> Card:

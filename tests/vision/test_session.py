@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from edge_anpr.vision.session import ModelRefused, Network, shipped
@@ -31,6 +32,24 @@ def test_the_shipped_networks_run_and_say_on_what() -> None:
         48,
         80,
     )
+
+
+def test_loading_keeps_the_noise_of_debians_runtime_from_stderr_and_nothing_else(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = onnxruntime.InferenceSession
+
+    def noisy(*args: object, **kwargs: object) -> object:
+        said = (
+            b"before\n\nSchema error: Trying to register schema with name Abs (domain:  version: 1)\n\nSchema error\n"
+        )
+        os.write(2, said)
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", noisy)
+    Network(shipped("ocr"), "ocr", "ctc")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "before\n\nSchema error\nafter\n"
 
 
 def test_an_altered_model_is_refused(model: Path) -> None:
