@@ -11,6 +11,7 @@ with Guest(folder, (seed,)) as guest:
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -44,6 +45,11 @@ chroot "$1" mkswap -q /swapfile
 printf 'network:\\n  version: 2\\n  renderer: NetworkManager\\n' >"$1/usr/lib/netplan/00-network-manager-all.yaml"
 chmod 600 "$1/usr/lib/netplan/00-network-manager-all.yaml"
 echo 'options vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0' >"$1/etc/modprobe.d/vivid.conf"
+# As on Raspberry Pi OS: cloud-init waits for the boot partition, where there is one.
+for unit in cloud-init-main cloud-init-local; do
+  mkdir -p "$1/usr/lib/systemd/system/$unit.service.d"
+  printf '[Unit]\\nRequiresMountsFor=/boot/firmware\\n' >"$1/usr/lib/systemd/system/$unit.service.d/41-firmware.conf"
+done
 rm -f "$1"/etc/ssh/ssh_host_*
 chroot "$1" systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer systemd-binfmt.service \
   systemd-networkd.service NetworkManager-wait-online.service e2scrub_reap.service
@@ -60,11 +66,18 @@ def image() -> Path:
     """A folder with ``disk.img``, ``vmlinuz`` and ``initrd.img``, made when it is first asked for."""
     key = hashlib.sha256(json.dumps([PACKAGES, _CUSTOMIZE]).encode()).hexdigest()[:12]
     folder = CACHE / f"trixie-amd64-guest.{key}"
-    if folder.exists():
-        return folder
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes while it is being made, waits
+        if not folder.exists():
+            _make(folder)
+    return folder
+
+
+def _make(folder: Path) -> None:
     part = folder.with_name(f"{folder.name}.part")
     logging.getLogger(__name__).warning("making %s, once; this takes some minutes", folder)
-    shutil.rmtree(part, ignore_errors=True)
+    _remove(part)
     part.mkdir(parents=True)
     hook = part / "customize"
     hook.write_text(f"#!/bin/sh\n{_CUSTOMIZE}", "utf-8")
@@ -72,6 +85,7 @@ def image() -> Path:
     root = part / "root"
     subprocess.run(
         [
+            "unshare", "--mount",
             "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--arch=amd64",
             f"--include={','.join(PACKAGES)}", "--aptopt=APT::Install-Recommends \"false\"",
             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
@@ -82,9 +96,16 @@ def image() -> Path:
     for name in ("vmlinuz", "initrd.img"):
         shutil.copy(next((root / "boot").glob(f"{name}-*")), part / name)
     subprocess.run(["mkfs.ext4", "-q", "-d", root, part / "disk.img", "6G"], check=True)
-    shutil.rmtree(root)
+    _remove(root)
     part.rename(folder)  # a half-made one is never taken
-    return folder
+
+
+def _remove(folder: Path) -> None:
+    """Delete a root and nothing beyond it: mmdebstrap mounts this machine's own /dev/shm into what it makes.
+
+    It does so in a mount namespace of its own, so that a killed one leaves no mount behind; and this crosses none.
+    """
+    subprocess.run(["rm", "-rf", "--one-file-system", folder], check=True)
 
 
 class Guest:
