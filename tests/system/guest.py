@@ -177,7 +177,7 @@ class Guest:
         """In good order."""
         assert self._running is not None
         self.run("systemctl poweroff --no-block")
-        self._running.wait(300)
+        self._running.wait(900)
         self._running = None
 
     def pull_the_plug(self) -> None:

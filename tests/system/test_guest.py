@@ -91,6 +91,13 @@ class Pole:
         )
         pytest.fail(f"no heartbeat with {wanted} in {timeout_s} s; the last: {last}\n{words}\n{self.guest.said()}")
 
+    def sees(self) -> None:
+        """Wait until frames of the camera go through the networks."""
+        before = self.next_heartbeat({"state": "running"})["recogniser"]["frames"]
+        deadline = time.monotonic() + LATER_S
+        while self.next_heartbeat({"state": "running"})["recogniser"]["frames"] in {0, before}:
+            assert time.monotonic() < deadline, "no frame"
+
     def _provision(self) -> None:
         _command("watchlist", "keygen", self.folder / "authority-of-lists")
         _command("watchlist", "keygen", self.folder / "identity")
@@ -148,7 +155,7 @@ def test_a_machine_starts_from_a_card_and_its_heartbeat_arrives(
     record_property("first_heartbeat_s", round(seconds))
     with capsys.disabled():
         sys.stdout.write(f"\nfrom power on to the first heartbeat: {seconds:.0f} s, of an emulated machine\n")
-    assert heartbeat["unit"] == "town/bridge/pole-07" or heartbeat["unit"] == "pole-07", heartbeat
+    assert heartbeat["publisher"]["connected_s"] is not None, heartbeat
 
     run = pole.guest.run
     run("until systemctl show -P Result,ActiveState edge-anpr-first-boot | grep -q inactive; do sleep 1; done")
@@ -209,33 +216,26 @@ def test_nothing_secret_is_left_on_the_seed_and_the_second_start_takes_nothing(p
 
 
 def test_a_camera_of_the_kernel_gives_frames_in_the_format_that_was_asked_for(pole: Pole) -> None:
-    heartbeat = pole.next_heartbeat({"state": "running"})
-    assert heartbeat["recogniser"]["frames"] > 0
-    assert "YUYV" in pole.guest.run("v4l2-ctl -d /dev/video0 --get-fmt-video")
-    offered = pole.guest.run("v4l2-ctl -d /dev/video0 --list-formats")
-    assert "MJPG" not in offered, "vivid offers it now: let this test ask for it, too"
-    pole.guest.run("sed -i s/yuyv/mjpeg/ /etc/edge-anpr/unit.yaml && systemctl restart edge-anpr-recogniser")
-    until(
-        lambda: "mjpeg" in pole.guest.run("journalctl -b -u edge-anpr-recogniser -o cat --no-pager | tail -20"), LATER_S
-    )
-    pole.guest.run("sed -i s/mjpeg/yuyv/ /etc/edge-anpr/unit.yaml && systemctl restart edge-anpr-recogniser")
-    assert pole.next_heartbeat({"state": "running"})["recogniser"]["frames"] >= 0
+    run = pole.guest.run
+    pole.sees()
+    assert "YUYV" in run("v4l2-ctl -d /dev/video0 --get-fmt-video")
+    assert "MJPG" not in run("v4l2-ctl -d /dev/video0 --list-formats"), "vivid offers it now: ask for it here, too"
+    run("sed -i s/yuyv/mjpeg/ /etc/edge-anpr/unit.yaml && systemctl restart edge-anpr-recogniser")
+    journal = "journalctl -b -u edge-anpr-recogniser -o cat --no-pager"
+    until(lambda: "YUYV instead of 640x360 MJPG" in run(journal), LATER_S)
+    run("sed -i s/mjpeg/yuyv/ /etc/edge-anpr/unit.yaml && systemctl restart edge-anpr-recogniser")
+    pole.sees()
 
 
 def test_a_camera_that_is_unplugged_and_plugged_in_again_gives_frames_again(pole: Pole) -> None:
     run = pole.guest.run
-    before = pole.next_heartbeat({"state": "running"})["recogniser"]
-    since = run("systemctl show -P MainPID edge-anpr-recogniser")
+    pole.sees()
+    process = run("systemctl show -P MainPID edge-anpr-recogniser")
     run("echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind")
-    deadline = time.monotonic() + LATER_S
-    while (lost := pole.next_heartbeat()["recogniser"])["source_losses"] == before["source_losses"]:
-        assert time.monotonic() < deadline, lost
-    assert "no-camera" in str(pole.centre.heard) or lost["state"] != "running", lost
+    assert pole.next_heartbeat({"state": "camera lost"})["recogniser"]["source_losses"] > 0
     run("echo vivid.0 >/sys/bus/platform/drivers/vivid/bind")
-    again = pole.next_heartbeat({"state": "running"})["recogniser"]
-    while (now := pole.next_heartbeat({"state": "running"})["recogniser"])["frames"] <= again["frames"]:
-        assert time.monotonic() < deadline, now
-    assert run("systemctl show -P MainPID edge-anpr-recogniser") == since
+    pole.sees()
+    assert run("systemctl show -P MainPID edge-anpr-recogniser") == process
 
 
 def _instance(pole: Pole) -> str:
