@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300
 
-.PHONY: help run test check deb services torture scale broker-certs prove-forgetting fuzz format evaluate year train demo clean
+.PHONY: help run test system-test check deb services torture scale broker-certs prove-forgetting fuzz format evaluate year train demo clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -31,6 +31,13 @@ services:
 	  echo 'create_main_cluster = false' | $(SUDO) tee $(NO_CLUSTER)/edge-anpr.conf >/dev/null; \
 	  $(APT) update -qq && $(APT) install -y -qq --no-install-recommends $$need; done=$$?; \
 	  $(SUDO) rm -f $(NO_CLUSTER)/edge-anpr.conf; $(SUDO) rmdir --ignore-fail-on-non-empty $(NO_CLUSTER); exit $$done; }
+
+# Roots are kept in ~/.cache/edge-anpr/roots; the test of arm64 runs it emulated.
+SYSTEM := mmdebstrap systemd-container qemu-user-static binfmt-support dpkg-dev util-linux qemu-system-x86 qemu-utils \
+	mtools dosfstools e2fsprogs mosquitto openssh-client
+system-test: $(VENV)/.dev ## boot the package in containers, and a card in a machine (root; 40 minutes; the first time an hour more, to make their Debian)
+	@dpkg -s $(SYSTEM) >/dev/null 2>&1 || { $(APT) update -qq && $(APT) install -y -qq --no-install-recommends $(SYSTEM); }
+	@$(SUDO) env EDGE_ANPR_ROOTS="$${EDGE_ANPR_ROOTS:-$$HOME/.cache/edge-anpr/roots}" $(BIN)/pytest -m system tests/system --durations=0 $(ARGS)
 
 check: $(VENV)/.dev ## format, lint with the import rule, strict types
 	@$(BIN)/ruff format --check .

@@ -1,0 +1,149 @@
+"""The two services as they ship, under a real systemd: up, stopped, killed, without a broker, and what they say."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.system.container import Container, within
+from tests.system.unit import (
+    LISTED,
+    PLATES,
+    PUBLISHER,
+    RECOGNISER,
+    ControlRoom,
+    Service,
+    explained,
+    moments,
+    seconds,
+    waiting,
+)
+
+pytestmark = pytest.mark.system
+
+WATCHDOG_S, STOP_S = 30, 10  # WatchdogSec= and, when it does not die of SIGABRT, TimeoutStopSec=
+BACK_S = 5
+
+
+def test_a_unit_boots_and_its_hits_reach_the_control_room(
+    pole: Container, room: ControlRoom, figures: dict[str, object]
+) -> None:
+    within(lambda: {read for (read,) in room.records("SELECT read FROM hit")} == LISTED, 90)
+    for name in (RECOGNISER, PUBLISHER):
+        assert pole.show(name, "Type") == "notify"
+        assert (pole.show(name, "ActiveState"), pole.show(name, "NRestarts")) == ("active", "0")
+    seen, carried = moments(pole, RECOGNISER), moments(pole, PUBLISHER)
+    blame = [line.rsplit(maxsplit=1) for line in pole.run("systemd-analyze", "blame").splitlines()]
+    figures["boot"] = {
+        "where": "a container on a shared x86 machine, nothing emulated",
+        "container_until_all_is_started_s": round(pole.boot_s, 2),
+        "recogniser_began_to_ready_s": round(seen["ready"] - seen["began"], 2),
+        "recogniser_began_to_armed_s": round(seen["armed"] - seen["began"], 2),
+        "publisher_began_to_ready_s": round(carried["ready"] - carried["began"], 2),
+        "publisher_began_to_connected_s": round(carried["broker-connected"] - carried["began"], 2),
+        "userspace_until_armed_s": round(seen["armed"] - userspace_s(pole), 2),
+        "blame_s": {name: seconds(took) for took, name in blame[:8]},
+        "critical_chain": pole.run("systemd-analyze", "critical-chain", "edge-anpr.target").splitlines()[3:],
+    }
+
+
+def test_status_is_one_living_line(recogniser: Service, publisher: Service) -> None:
+    within(lambda: "12 frames/s; armed: list demo version 1, " in recogniser.status, 60)
+    within(lambda: "connected for " in publisher.status, 60)
+    before = publisher.status
+    within(lambda: publisher.status != before, 130)  # it shows minutes
+    for service in (recogniser, publisher):
+        shown = service.pole.run("systemctl", "status", service.name)
+        assert f'Status: "{service.status}"' in shown
+        assert not any(plate in shown for plate in PLATES)
+
+
+def test_one_that_stands_still_is_started_anew(
+    recogniser: Service, publisher: Service, figures: dict[str, object]
+) -> None:
+    both = (recogniser, publisher)
+    before = {service: service.pid for service in both}
+    began = time.monotonic()
+    for service in both:
+        service.signal("STOP")
+    took: dict[str, float] = {}
+    for service in both:
+        service.comes_back(before[service], WATCHDOG_S + STOP_S + 2 * BACK_S + began - time.monotonic())
+        took[service.name] = round(ready_s(service) - began, 1)
+        assert service.pole.show(service.name, "NRestarts") != "0"
+        assert "watchdog timeout" in service.pole.journal("-u", service.name, "-g", "watchdog timeout").lower()
+    figures["stopped_until_ready_s"] = took
+
+
+def test_one_that_is_killed_is_back_at_once_and_no_hit_is_lost(
+    pole: Container, room: ControlRoom, recogniser: Service, publisher: Service, figures: dict[str, object]
+) -> None:
+    pole.run("systemctl", "stop", "mosquitto")
+    within(lambda: len(waiting(pole)) >= 2, 60)
+    took = {service.name: killed_until_ready(service) for service in (recogniser, publisher)}
+    figures["killed_until_ready"] = took
+    within(lambda: len(waiting(pole)) >= 4, 60)
+    kept = waiting(pole)
+    pole.run("systemctl", "start", "mosquitto")
+    # One that is killed while it delivers, too.
+    within(lambda: len(waiting(pole)) < len(kept) or publisher.status.count("connected"), 60)
+    publisher.signal("KILL")
+    arrived = "SELECT hit_id, phase FROM report"
+    within(lambda: kept <= set(room.records(arrived)) and not kept & waiting(pole), 90)
+    assert room.records("SELECT missing FROM unit") == [(0,)]
+    assert all(one["without_others_s"] <= BACK_S for one in took.values()), took
+
+
+def test_without_a_broker_a_unit_is_well_and_says_what_to_do(
+    pole: Container, room: ControlRoom, recogniser: Service, publisher: Service
+) -> None:
+    within(lambda: "connected for " in publisher.status, 60)
+    processes = recogniser.pid, publisher.pid
+    pole.run("systemctl", "stop", "mosquitto")
+    within(lambda: "no broker: " in publisher.status, 60)
+    english, dutch = explained(pole, "broker-lost"), explained(pole, "broker-lost", "nl_NL.UTF-8")
+    assert "Subject: There is no connection to the broker" in english
+    assert "Check the network (ip address; ping the broker)" in english
+    assert "Subject: Er is geen verbinding met de broker" in dutch
+    assert "Controleer het netwerk (ip address; ping de broker)" in dutch
+    assert "edge-anpr-publisher[" in dutch  # the line that happened stands above what explains it
+    time.sleep(WATCHDOG_S + 5)
+    assert (recogniser.pid, publisher.pid) == processes
+    assert (recogniser.state, publisher.state) == ("active", "active")
+    within(lambda: waiting(pole), 60)
+    kept = waiting(pole)
+    pole.run("systemctl", "start", "mosquitto")
+    within(lambda: kept <= set(room.records("SELECT hit_id, phase FROM report")), 60)
+    within(lambda: "connected for " in publisher.status, 60)
+    assert "Subject: Connected to the broker" in explained(pole, "broker-connected")
+    assert (recogniser.pid, publisher.pid) == processes
+
+
+def test_no_plate_is_in_the_journal(pole: Container) -> None:
+    """All fields of all entries of all boots and services, at every level, after all of the above."""
+    fields = pole.journal("-o", "export")
+    assert "armed with list demo" in fields
+    assert "EDGE_ANPR_EVENT=broker-lost" in fields
+    assert [plate for plate in PLATES if plate.lower() in fields.lower()] == []
+
+
+def killed_until_ready(service: Service) -> dict[str, float]:
+    """How long it took, and how long without the time for which others had the processor that it wanted."""
+    before, began = service.pid, time.monotonic()
+    service.signal("KILL")
+    service.comes_back(before, 60)
+    took_s = ready_s(service) - began
+    pid = service.pid
+    queued_ns = int(service.pole.path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1])
+    return {"s": round(took_s, 1), "without_others_s": round(took_s - queued_ns / 1e9, 1)}
+
+
+def ready_s(service: Service) -> float:
+    """When it became active, by the kernel's clock, which is this machine's as well."""
+    return int(service.pole.show(service.name, "ActiveEnterTimestampMonotonic")) / 1e6
+
+
+def userspace_s(pole: Container) -> float:
+    """When this boot's systemd began, by the same clock."""
+    return int(pole.run("systemctl", "show", "--value", "--property=UserspaceTimestampMonotonic")) / 1e6
