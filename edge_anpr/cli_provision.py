@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge_anpr.cli_card import card
 from edge_anpr.cli_types import HOST_PORT
 from edge_anpr.errors import Unusable
+from edge_anpr.provision import CERTIFICATE_DAYS
 
 if TYPE_CHECKING:
     from edge_anpr.provision.authority import Authority, Issued
@@ -43,6 +45,7 @@ def provision() -> None:
     """  # noqa: D301 - click wants a real backspace before lines that it is to keep
 
 
+provision.add_command(card)
 _passphrase_option = click.option(
     "--passphrase-file", type=_PATH, help="Holds the passphrase of ca.key, nothing else. Else it is asked for."
 )
@@ -55,7 +58,7 @@ _renew_option = click.option(
 
 def _days_option(command: Callable[..., None]) -> Callable[..., None]:
     text = "How long it is good, in days; not longer than the authority."
-    return click.option("--days", type=_DAYS, default=825, show_default=True, help=text)(command)
+    return click.option("--days", type=_DAYS, default=CERTIFICATE_DAYS, show_default=True, help=text)(command)
 
 
 @provision.command()
@@ -106,11 +109,11 @@ def broker(
         addresses = [ip_address(one) for one in ips]
     except ValueError as error:
         raise click.UsageError(f"--ip: {error}") from None
-    opened = _open(folder)
+    opened = open_authority(folder)
     from edge_anpr.provision.certificates import Role
 
     made = opened.issue(
-        Role.BROKER, name, days, _passphrase(opened, passphrase_file), renew=renew, dns=(name, *dns), ips=addresses
+        Role.BROKER, name, days, passphrase_of(opened, passphrase_file), renew=renew, dns=(name, *dns), ips=addresses
     )
     _tell(made, "goes to the broker (deploy/broker/install)")
 
@@ -129,10 +132,10 @@ def unit(
     passphrase_file: Path | None,
 ) -> None:  # fmt: skip
     """Make a unit's key and certificate. At the broker it may write under its own name and cameras only."""
-    opened = _open(folder)
+    opened = open_authority(folder)
     from edge_anpr.provision.certificates import Role
 
-    passphrase = _passphrase(opened, passphrase_file)
+    passphrase = passphrase_of(opened, passphrase_file)
     made = opened.issue(Role.UNIT, f"{org}/{site}/{unit}", days, passphrase, renew=renew, cameras=cameras)
     _tell(made, "goes to the unit: mqtt.tls {ca: ca.pem, certificate: unit.pem, key: unit.key}")
 
@@ -149,10 +152,10 @@ def centre(folder: Path, name: str, days: int, renew: bool, passphrase_file: Pat
     The broker knows a process by this name, and ends its session when another one comes with the same name. So
     `centre serve`, `centre arm`, and a second `centre serve`, need one each.
     """
-    opened = _open(folder)
+    opened = open_authority(folder)
     from edge_anpr.provision.certificates import Role
 
-    made = opened.issue(Role.CENTRE, name, days, _passphrase(opened, passphrase_file), renew=renew)
+    made = opened.issue(Role.CENTRE, name, days, passphrase_of(opened, passphrase_file), renew=renew)
     _tell(made, "goes to the centre: --ca ca.pem --certificate centre.pem --tls-key centre.key")
 
 
@@ -173,7 +176,7 @@ def revoke(
     """
     if not (units or centres or serials):
         raise click.UsageError("say whom: --unit ORG/SITE/UNIT, --centre NAME or --serial DIGITS")
-    opened = _open(folder)
+    opened = open_authority(folder)
     from edge_anpr.provision.certificates import Role
 
     chosen: list[Certificate] = []
@@ -184,7 +187,7 @@ def revoke(
                 raise Unusable(f"{name}: no {role.value} of this name has a certificate that could be revoked")
             chosen += found
     chosen += [opened.by_serial(digits) for digits in serials]
-    opened.revoke([one.serial for one in chosen], _passphrase(opened, passphrase_file))
+    opened.revoke([one.serial for one in chosen], passphrase_of(opened, passphrase_file))
     for one in chosen:
         click.echo(f"{one.name}: {one.serial_hex[:8]} is revoked")
     click.echo(f"now to the broker: {folder / 'crl.pem'} and {folder / 'acl'} (deploy/broker/install), then `evict`")
@@ -206,13 +209,13 @@ def evict(
     who = name or centre
     if who is None or (name is not None and centre is not None):
         raise click.UsageError("say whose: --unit ORG/SITE/UNIT or --centre NAME")
-    opened = _open(folder)
+    opened = open_authority(folder)
     from edge_anpr.provision.evict import evict as end
     from edge_anpr.unit.mqtt import Broker
 
     if who not in {one.name for one in opened.issued()}:
         raise Unusable(f"{who}: was never given a certificate here; see `edge-anpr provision show {folder}`")
-    pair = opened.eviction(who, _passphrase(opened, passphrase_file))
+    pair = opened.eviction(who, passphrase_of(opened, passphrase_file))
     with tempfile.TemporaryDirectory() as place:
         certificate, key = Path(place, "eviction.pem"), Path(place, "eviction.key")
         certificate.write_bytes(pair.certificate)
@@ -237,7 +240,7 @@ def show(folder: Path, everything: bool) -> None:
 
     A renewed name stands there once for each certificate. Cameras are named where they are others than cam-1.
     """
-    opened = _open(folder)
+    opened = open_authority(folder)
     from edge_anpr.provision.authority import FIRST_CAMERA
     from edge_anpr.tools.terminal import table
 
@@ -269,14 +272,16 @@ def _need_terminal() -> None:
         raise Unusable("nobody can type a passphrase here; name it with --passphrase-file")
 
 
-def _open(folder: Path) -> Authority:
+def open_authority(folder: Path) -> Authority:
+    """The authority in a folder. Raises Unusable."""
     _need_library()
     from edge_anpr.provision.authority import Authority
 
     return Authority(folder)
 
 
-def _passphrase(opened: Authority, path: Path | None) -> bytes | None:
+def passphrase_of(opened: Authority, path: Path | None) -> bytes | None:
+    """The passphrase of its ca.key, from a file or from a person; None if it has none. Raises Unusable."""
     if path is not None:
         return _passphrase_in(path)
     if not opened.encrypted:

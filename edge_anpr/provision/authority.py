@@ -18,11 +18,10 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from edge_anpr.errors import Unusable
-from edge_anpr.provision import certificates
+from edge_anpr.provision import certificates, files
 from edge_anpr.provision.acl import acl
 from edge_anpr.provision.certificates import Certificate, Issuer, Pair, Revocations, Role
 
-MAX_BYTES = 10_000_000  # a revocation list of 100,000 entries has 4 MB
 FIRST_CAMERA = "cam-1"  # as in a config that names none
 BACKDATED = timedelta(days=1)
 """Certificates and lists begin so much earlier: a unit without a clock of its own may be behind after its start, and
@@ -50,13 +49,13 @@ def create(folder: Path, name: str, days: int, passphrase: bytes | None) -> Cert
     """Make a new authority in ``folder``. Raises Unusable when there is one already."""
     now = _now()
     pair = certificates.new_authority(name, now - BACKDATED, now + timedelta(days=days), passphrase)
-    with _writing(folder):
+    with files.writing(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / "issued").mkdir(exist_ok=True)
-    _write(folder / "ca.key", pair.key, secret=True)
-    _write(folder / "ca.pem", pair.certificate)
-    _write(folder / "crl.pem", Issuer(pair, passphrase).revocation_list(Revocations(1, {}), now - BACKDATED))
-    _write(folder / "acl", acl({}, ()).encode(), secret=True)
+    files.write(folder / "ca.key", pair.key, secret=True)
+    files.write(folder / "ca.pem", pair.certificate)
+    files.write(folder / "crl.pem", Issuer(pair, passphrase).revocation_list(Revocations(1, {}), now - BACKDATED))
+    files.write(folder / "acl", acl({}, ()).encode(), secret=True)
     return certificates.read(pair.certificate)
 
 
@@ -65,7 +64,7 @@ class Authority:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._pem = _read(folder / "ca.pem", "make an authority with `edge-anpr provision ca`")
+        self._pem = files.read(folder / "ca.pem", "make an authority with `edge-anpr provision ca`")
         self._known: dict[str, Certificate] = {}  # files of issued/, which never change
         with _named(folder / "ca.pem"):
             self.certificate = certificates.read(self._pem)
@@ -81,7 +80,7 @@ class Authority:
         for path in (self.folder / "issued").glob("*.pem"):
             if path.name not in self._known:
                 with _named(path):
-                    self._known[path.name] = certificates.read(_read(path, "it is part of the index; restore it"))
+                    self._known[path.name] = certificates.read(files.read(path, "it is part of the index; restore it"))
             found.append(self._known[path.name])
         return sorted(found, key=lambda one: (one.role.value, one.name, one.begins, one.serial))
 
@@ -99,7 +98,7 @@ class Authority:
 
     def revocations(self) -> Revocations:
         """What was taken back."""
-        raw = _read(
+        raw = files.read(
             self.folder / "crl.pem",
             "restore it: without it, what was revoked would be let in again",
         )
@@ -122,7 +121,7 @@ class Authority:
 
         A renewed unit keeps the cameras of its last certificate unless others are named.
         """
-        _check_name(role, name)
+        check_name(role, name)
         _check_cameras(cameras)
         issuer = self._issuer(passphrase)
         with self._alone():
@@ -146,6 +145,16 @@ class Authority:
             self._write_acl(self._standing(now))
             return Issued(made, self._hand_out(role, name, pair))
 
+    def at_hand(self, name: str) -> Issued | None:
+        """The unit's newest certificate that is good now and whose key still lies in its folder."""
+        good = {one.pem: one for one in self.standing() if (one.role, one.name) == (Role.UNIT, name)}
+        folders = [path.parent for path in (self.folder / _PLACES[Role.UNIT] / name).glob("*/unit.key")]
+        for folder in sorted(folders, key=lambda one: int(one.name) if one.name.isdecimal() else 0, reverse=True):
+            pem = files.read(folder / "unit.pem", "it was made with the key beside it; delete both, or restore it")
+            if pem in good:
+                return Issued(good[pem], folder)
+        return None
+
     def eviction(self, name: str, passphrase: bytes | None) -> Pair:
         """A key for the name of a unit or a centre, good for ten minutes; nothing is kept of it but its certificate."""
         now = _now()
@@ -162,11 +171,11 @@ class Authority:
             # The list last: before it is there nothing counts as revoked, and who failed half-way can try again.
             self._write_acl(one for one in self._standing(now) if one.serial not in revoked)
             after = Revocations(before.number + 1, revoked)
-            _replace(self.folder / "crl.pem", issuer.revocation_list(after, now - BACKDATED))
+            files.replace(self.folder / "crl.pem", issuer.revocation_list(after, now - BACKDATED))
 
     def _enter(self, made: Certificate) -> None:
         """Put it into the index: whole or not at all, for a half one would keep everybody from reading the others."""
-        _replace(self.folder / "issued" / f"{made.serial_hex}.pem", made.pem)
+        files.replace(self.folder / "issued" / f"{made.serial_hex}.pem", made.pem)
 
     def _standing(self, now: datetime) -> list[Certificate]:
         revoked = self.revocations().revoked
@@ -180,11 +189,11 @@ class Authority:
                 units.setdefault(one.name, set()).update(one.cameras)
             elif one.role is Role.CENTRE:
                 centres.add(one.name)
-        _replace(self.folder / "acl", acl(units, centres).encode(), secret=True)
+        files.replace(self.folder / "acl", acl(units, centres).encode(), secret=True)
 
     def _key(self) -> bytes:
         path = self.folder / "ca.key"
-        raw = _read(path, "only the authority's own key can sign; restore it")
+        raw = files.read(path, "only the authority's own key can sign; restore it")
         if path.stat().st_mode & 0o077:
             raise Unusable(f"{path}: other users of this machine may read it; chmod 600 it")
         return raw
@@ -195,14 +204,14 @@ class Authority:
 
     def _hand_out(self, role: Role, name: str, pair: Pair) -> Path:
         above = self.folder / _PLACES[role] / name
-        with _writing(above):
+        with files.writing(above):
             above.mkdir(mode=0o700, parents=True, exist_ok=True)
             numbers = [int(one.name) for one in above.iterdir() if one.name.isdecimal()]
             folder = above / str(max(numbers, default=0) + 1)
             folder.mkdir(mode=0o700)
-        _write(folder / f"{role.value}.key", pair.key, secret=True)
-        _write(folder / f"{role.value}.pem", pair.certificate)
-        _write(folder / "ca.pem", self._pem)
+        files.write(folder / f"{role.value}.key", pair.key, secret=True)
+        files.write(folder / f"{role.value}.pem", pair.certificate)
+        files.write(folder / "ca.pem", self._pem)
         return folder
 
     @contextmanager
@@ -216,7 +225,8 @@ class Authority:
             os.close(handle)
 
 
-def _check_name(role: Role, name: str) -> None:
+def check_name(role: Role, name: str) -> None:
+    """Raise Unusable when a certificate cannot have this name."""
     if not re.fullmatch(_FORMS[role], name):
         wanted = "a host name" if role is Role.BROKER else "1 to 32 of a-z, 0-9 and - in each part"
         raise Unusable(f"{name}: is no name for a {role.value}; write {wanted}")
@@ -243,57 +253,3 @@ def _named(path: Path) -> Iterator[None]:
 
 def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
-
-
-def _read(path: Path, otherwise: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise Unusable(f"{path}: cannot be read: {error.strerror}; {otherwise}") from error
-    if len(raw) > MAX_BYTES:
-        raise Unusable(f"{path}: is larger than {MAX_BYTES} bytes")
-    return raw
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Unusable(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def _write(path: Path, content: bytes, *, secret: bool = False) -> None:
-    with _writing(path):
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if secret else 0o644)
-        except FileExistsError:
-            raise Unusable(f"{path}: is there already; nothing is overwritten: name another folder") from None
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            path.unlink()
-            raise
-        _settle(path.parent)
-
-
-def _replace(path: Path, content: bytes, *, secret: bool = False) -> None:
-    part = path.with_name(f"{path.name}.part")
-    with _writing(path):
-        part.unlink(missing_ok=True)
-        _write(part, content, secret=secret)
-        part.replace(path)
-        _settle(path.parent)
-
-
-def _settle(folder: Path) -> None:
-    """A name, too, is only on the disk when its folder was synced."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
