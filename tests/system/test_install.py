@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -153,7 +154,8 @@ def test_every_command_of_the_page_from_a_card_to_a_hit(site: Site) -> None:
 
 
 def picture(command: str, said: str, path: Path) -> None:
-    """A terminal in which the command has been typed."""
+    """A terminal in which the command has been typed; the container has this machine's name."""
+    said = said.replace(f" {platform.node()} ", " pole-07 ")
     terminal = Console(record=True, width=118, file=io.StringIO(), highlight=False)
     terminal.print(Text.assemble(("$ ", "green"), (command, "bold"), "\n", said.rstrip()))
     terminal.save_svg(str(path), title="pole-07")
