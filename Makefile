@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300
 
-.PHONY: help run test system-test check services torture scale broker-certs prove-forgetting fuzz format evaluate year train demo clean
+.PHONY: help run test system-test check deb services torture scale broker-certs prove-forgetting fuzz format evaluate year train demo clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -20,7 +20,7 @@ test: $(VENV)/.dev services ## all tests; installs from Debian what they need: m
 
 # Of PostgreSQL the programs only: the tests start servers of their own, so Debian is asked to make and start none.
 PACKAGES := systemd python3-systemd python3-gi python3-gst-1.0 gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 \
-	gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good lintian man-db shellcheck
 NO_CLUSTER := /etc/postgresql-common/createcluster.d
 services:
 	@need=; PATH="$$PATH:/usr/sbin"; \
@@ -43,6 +43,9 @@ check: $(VENV)/.dev ## format, lint with the import rule, strict types
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
+
+deb: $(VENV)/.dev ## the Debian package, for Debian 13 and Raspberry Pi OS on it: dist/edge-anpr_VERSION_all.deb
+	@$(BIN)/python deploy/deb/build.py
 
 torture: $(VENV)/.dev services ## kill, cut and corrupt everything between unit and records, and count (25 minutes): ARGS="--seed N"
 	@$(BIN)/python -m tests.torture $(ARGS)

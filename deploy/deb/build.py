@@ -101,7 +101,16 @@ def build(work: Path, out: Path) -> Path:
 
     deb = out / f"edge-anpr_{version}_all.deb"
     # More threads would cut the data into other blocks.
-    dpkg_deb = ["dpkg-deb", "--root-owner-group", "-Zxz", "-z9", "--threads-max=1", "--build", tree, deb]
+    dpkg_deb: list[str | Path] = [
+        "dpkg-deb",
+        "--root-owner-group",
+        "-Zxz",
+        "-z9",
+        "--threads-max=1",
+        "--build",
+        tree,
+        deb,
+    ]
     subprocess.run(dpkg_deb, check=True, stdout=sys.stderr)
     deb.with_suffix(".cdx.json").write_bytes(bill_text)
     return deb

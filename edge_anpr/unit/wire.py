@@ -252,6 +252,10 @@ class Wire:
         _properties: object,
     ) -> None:
         if flags.is_disconnect_packet_from_server:
+            # paho 2.1, Debian 13's, overlooks a reason that comes without properties, and mosquitto's come so.
+            if told := self._client._in_packet["packet"]:
+                with suppress(KeyError):  # no reason that it knows: raised here it would end paho's thread
+                    code = ReasonCode(PacketTypes.DISCONNECT, identifier=told[0])
             self._tell(Ended(advice.refused(code.value, str(code))))
         elif self._welcome:
             self._tell(Ended(Trouble("the connection broke")))
