@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def figures() -> Iterator[dict[str, object]]:
     yield measured
     FIGURES.parent.mkdir(exist_ok=True)
     FIGURES.write_text(json.dumps(measured, indent=1) + "\n")
-    print(f"\nmeasured, in {FIGURES}: {json.dumps(measured, indent=1)}")
+    sys.stdout.write(f"\nmeasured, in {FIGURES}: {json.dumps(measured, indent=1)}\n")
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +51,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlRoom]:
 
 @pytest.fixture(scope="session")
 def pole(package: Path, room: ControlRoom, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """A unit with the package, its list and its broker, booted as it will be at the roadside; it reports to ``room``."""
+    """A unit with the package, its list and its broker, booted as at the roadside; it reports to ``room``."""
     folder = tmp_path_factory.mktemp("pole")
     # There is no driver for video here: a node that opens all the same, because there is a device behind it.
     device = folder / "video0"

@@ -1,4 +1,4 @@
-"""A throw-away copy of a root under systemd-nspawn, booted, so that a test has a real systemd to break, or for one command."""
+"""A throw-away copy of a root under systemd-nspawn: booted, for a real systemd to break, or for one command."""
 
 from __future__ import annotations
 
@@ -11,20 +11,17 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-# Over the root, which stays as it is, lies what the container writes. All mounts and processes end with this one, and it
-# ends with the tests. Where the machine's own systemd does not see to it, /run and a cgroup are what nspawn would otherwise ask it for.
+# Over the root, which stays as it is, lies what the container writes. All mounts and processes end with this one, which
+# ends with the tests. /run is empty, so that nspawn asks no systemd of this machine for anything, and runs where it is.
 ENTER = """
 set -eu
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/merged"
-if [ ! -d /run/systemd/system ]; then
-    mount -t tmpfs tmpfs /run
-    echo $$ >"$3/cgroup.procs"
-    keep=--keep-unit
-fi
-exec systemd-nspawn --quiet --directory="$2/merged" --machine="${2##*/}" --register=no ${keep:-} --console=pipe \
+mount -t tmpfs tmpfs /run
+echo $$ >"$3/cgroup.procs"
+exec systemd-nspawn --quiet --directory="$2/merged" --machine="${2##*/}" --register=no --keep-unit --console=pipe \
     --private-network --resolv-conf=off --timezone=off --link-journal=no "${@:4}"
 """
-# Of a service with a RootDirectory= systemd wants to put its own os-release where a machine has nothing and nspawn has it.
+# A service with a RootDirectory= gets an os-release in /run/host, where a machine has nothing and nspawn its own.
 LIKE_A_MACHINE = """\
 [Unit]
 DefaultDependencies=no
@@ -81,7 +78,8 @@ class Container:
         try:
             done = subprocess.run(
                 self._program("--as-pid2", *command),
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s, check=False,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                timeout=timeout_s, check=False,
             )  # fmt: skip
         finally:
             _remove_cgroups(self._cgroup)
@@ -93,7 +91,8 @@ class Container:
         cgroup = next(one for one in CGROUPS if (one / "cgroup.procs").exists()) / self._cgroup
         cgroup.mkdir(exist_ok=True)
         return [
-            "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child",
+            "setpriv", "--pdeathsig", "KILL",
+            "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child",
             "bash", "-c", ENTER, "enter", str(self._root), str(self.folder), str(cgroup), *options,
         ]  # fmt: skip
 
@@ -105,7 +104,14 @@ class Container:
         """The command, as root in the container; or this machine's own program on the container's network."""
         if network_only:
             return ["nsenter", f"--target={self.leader}", "--net", *map(str, command)]
-        clean = ["env", "--ignore-environment", "--chdir=/", "PATH=/usr/sbin:/usr/bin", "LC_ALL=C.UTF-8", "SYSTEMD_PAGER="]
+        clean = [
+            "env",
+            "--ignore-environment",
+            "--chdir=/",
+            "PATH=/usr/sbin:/usr/bin",
+            "LC_ALL=C.UTF-8",
+            "SYSTEMD_PAGER=",
+        ]
         return ["nsenter", f"--target={self.leader}", "--all", *clean, *map(str, command)]
 
     def run(self, *command: str | Path, check: bool = True, timeout_s: float = 60) -> str:

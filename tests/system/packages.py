@@ -34,6 +34,6 @@ def install(at: Container, package: Path) -> str:
     """Without a network: all that it depends on is there."""
     name = f"/root/{package.name}"
     at.path(name).write_bytes(package.read_bytes())
-    said = at.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--no-download", name, timeout_s=300)
+    said = at.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", name, timeout_s=300)
     at.path(name).unlink()
     return said

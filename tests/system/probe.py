@@ -26,7 +26,7 @@ def models() -> str:
 
     network = Network(shipped("ocr"), "ocr", "ctc")
     network.run(np.zeros((1, 1, network.card.height, network.card.width), np.uint8))
-    return network.provider
+    return str(network.provider)
 
 
 def user_namespace() -> None:
@@ -73,4 +73,4 @@ def tried(deed: str) -> object:
     return "done" if done is None else done
 
 
-print(json.dumps({deed: tried(deed) for deed in sys.argv[1:]}))
+sys.stdout.write(json.dumps({deed: tried(deed) for deed in sys.argv[1:]}) + "\n")

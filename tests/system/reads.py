@@ -1,6 +1,6 @@
-"""Run by Debian's Python in a root: what the installed package reads on plates and frames, and its networks' raw outputs.
+"""Run by Debian's Python in a root: what the installed package reads, and the raw outputs of its networks.
 
-    reads.py GOLDEN.npz OUT.npz
+reads.py GOLDEN.npz OUT.npz
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Network, shipped
 
 given = np.load(sys.argv[1])
-detector, ocr = (
-    Network(shipped(name), name, decoder) for name, decoder in (("detector", "quad-s8"), ("ocr", "ctc"))
-)
+detector, ocr = (Network(shipped(name), name, decoder) for name, decoder in (("detector", "quad-s8"), ("ocr", "ctc")))
 reader = Reader(ocr)
 finder = Detector(detector, DETECTION_THRESHOLD)
 
@@ -34,8 +32,6 @@ seen = [[text(one) for one in reader.read(frame, finder.find(frame, frame))] for
 (logits,) = ocr.run(np.ascontiguousarray(given["rows"][:8, None]))
 size = detector.card.width, detector.card.height
 maps = detector.run(np.stack([cv2.resize(frame, size) for frame in given["frames"][:1]])[:, None])
-np.savez(
-    sys.argv[2],
-    plates=np.array(plates), seen=np.array(["|".join(one) for one in seen]), logits=logits,
-    **{f"map{index}": one for index, one in enumerate(maps)},
-)  # fmt: skip
+score, box, quad = maps
+joined = np.array(["|".join(one) for one in seen])
+np.savez(sys.argv[2], plates=np.array(plates), seen=joined, logits=logits, score=score, box=box, quad=quad)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 SUITE = "trixie"
@@ -20,6 +21,13 @@ NEEDED = (
 # A broker to speak to, and Dutch.
 BESIDE = ("dbus", "locales", "mosquitto")
 LANGUAGE = "nl_NL.UTF-8"
+# Emulated, compiling all of Debian's Python modules takes half an hour, and nobody imports most of them.
+PY3COMPILE = "/usr/bin/py3compile"
+UNCOMPILED = (
+    f'--essential-hook=chroot "$1" dpkg-divert --local --rename --divert {PY3COMPILE}.away --add {PY3COMPILE}',
+    f'--essential-hook=ln -s true "$1{PY3COMPILE}"',
+    f'--customize-hook=rm "$1{PY3COMPILE}" && chroot "$1" dpkg-divert --local --rename --remove {PY3COMPILE}',
+)
 
 
 def booting() -> Path:
@@ -30,9 +38,10 @@ def booting() -> Path:
 
 def arm64() -> Path:
     """A root for arm64, which on another machine runs by qemu-user."""
-    if not _is_arm64():
-        _emulate()
-    return _kept("arm64", NEEDED)
+    if _is_arm64():
+        return booting()
+    _emulate()
+    return _kept("arm64", NEEDED, *UNCOMPILED)
 
 
 def _kept(architecture: str, packages: tuple[str, ...], *options: str) -> Path:
@@ -40,7 +49,7 @@ def _kept(architecture: str, packages: tuple[str, ...], *options: str) -> Path:
     root = CACHE / f"{SUITE}-{architecture}-{key}"
     if not root.exists():
         part = root.with_name(f"{root.name}.part")
-        print(f"\nmaking {root}, once; this takes minutes, and an emulated one most of an hour", flush=True)
+        sys.stderr.write(f"\nmaking {root}, once; this takes minutes, and an emulated one most of an hour\n")
         shutil.rmtree(part, ignore_errors=True)
         CACHE.mkdir(parents=True, exist_ok=True)
         subprocess.run(

@@ -27,7 +27,9 @@ ROW = (32, 128)
 
 def golden() -> tuple[list[str], NDArray[np.uint8], NDArray[np.uint8]]:
     """Drawn plates of one row with what stands on them, and the demo's frames in the middle of each passage."""
-    renderer, texts, rows = PlateRenderer(np.random.default_rng(7), "drawn"), [], []
+    renderer = PlateRenderer(np.random.default_rng(7), "drawn")
+    texts: list[str] = []
+    rows: list[NDArray[np.uint8]] = []
     while len(texts) < PLATES:
         plate = renderer.flat()
         if plate.rows == 1:

@@ -25,7 +25,8 @@ ExecStart=
 ExecStart=/usr/bin/python3 /usr/lib/edge-anpr-probe.py {deeds}
 """
 # The same program and user, and no sandbox: what a probe finds closed there would prove nothing.
-BARE = "systemd-run --quiet --wait --pipe --uid={user} --gid=edge-anpr {groups} /usr/bin/python3 /usr/lib/edge-anpr-probe.py"
+BARE = "systemd-run --quiet --wait --pipe --property=SupplementaryGroups=video --gid=edge-anpr --uid"
+PROBE = ("/usr/bin/python3", "/usr/lib/edge-anpr-probe.py")
 
 # By seccomp, or by the kernel itself where it can (6.3).
 CLOSED = {"EPERM", "EACCES"}
@@ -65,8 +66,7 @@ def probe(prepared: Container) -> Iterator[Probe]:
 
 
 def bare(pole: Container, name: str, *deeds: str) -> dict[str, Any]:
-    groups = "--property=SupplementaryGroups=video"
-    answers: dict[str, Any] = json.loads(pole.run(*BARE.format(user=name, groups=groups).split(), *deeds))
+    answers: dict[str, Any] = json.loads(pole.run(*BARE.split(), name, *PROBE, *deeds))
     return answers
 
 
@@ -108,16 +108,31 @@ def test_the_publisher_has_no_camera(prepared: Container, probe: Probe) -> None:
     assert found == {"inet": "done", "netlink": "EAFNOSUPPORT", "user namespace": "EPERM"}
 
 
-def test_the_publisher_reads_nothing_of_the_recogniser_and_little_of_the_disk(prepared: Container, probe: Probe) -> None:
+def test_the_publisher_reads_nothing_of_the_recogniser_and_little_of_the_disk(
+    prepared: Container, probe: Probe
+) -> None:
     within = f"/proc/{Service(prepared, RECOGNISER).pid}"
     credential = f"/run/credentials/{RECOGNISER}.service/edge-anpr.identity"
     assert prepared.path(credential).read_bytes()  # it is there
     found = probe(
-        PUBLISHER, f"read:{credential}", "read:/etc/credstore/edge-anpr.identity", f"read:{within}/mem", "list:/var/log",
-        "list:/home", "/", "processes of others",
+        PUBLISHER, f"read:{credential}", "read:/etc/credstore/edge-anpr.identity", f"read:{within}/mem",
+        "list:/var/log", "list:/home", "/", "processes of others",
     )  # fmt: skip
     # What it starts with, and the empty places that systemd makes for it.
-    assert set(found.pop("/")) <= {"bin", "dev", "etc", "lib", "lib64", "proc", "root", "run", "sys", "tmp", "usr", "var"}
+    assert set(found.pop("/")) <= {
+        "bin",
+        "dev",
+        "etc",
+        "lib",
+        "lib64",
+        "proc",
+        "root",
+        "run",
+        "sys",
+        "tmp",
+        "usr",
+        "var",
+    }
     assert found.pop("processes of others") == 0
     assert set(found.values()) <= {"ENOENT", "EACCES"}, found
 

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -65,7 +66,7 @@ class ControlRoom:
         return next(self.authority.rglob(name))
 
     def serve(self, at: Container) -> None:
-        program = [
+        program: list[str | Path] = [
             sys.executable, "-m", "edge_anpr", "centre", "serve", "--broker", "127.0.0.1:8883",
             "--ca", self.issued("ca.pem"), "--certificate", self.issued("centre.pem"),
             "--tls-key", self.issued("centre.key"), "--key", self.keys / "hits.key",
@@ -73,10 +74,14 @@ class ControlRoom:
         ]  # fmt: skip
         with (self.folder / "serve.log").open("ab") as log:
             self._serve = subprocess.Popen(
-                at.entering(*program, network_only=True), cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                at.entering(*program, network_only=True),
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
-    def records(self, query: str) -> list[tuple[str, ...]]:
+    def records(self, query: str) -> list[tuple[Any, ...]]:
         if not (self.folder / "records.db").exists():
             return []
         database = sqlite3.connect(f"file:{self.folder}/records.db?mode=ro", uri=True)
@@ -109,7 +114,9 @@ def furnish(pole: Container, room: ControlRoom) -> None:
         shutil.copy(source, etc)
     shutil.copy(room.issued("unit.key"), credentials / "edge-anpr.tls-key")
     shutil.copy(room.folder / "pole-07.key", credentials / "edge-anpr.identity")
-    pole.run("sh", "-c", "chown root:edge-anpr /etc/edge-anpr/*; chmod 640 /etc/edge-anpr/*; chmod 600 /etc/credstore/*")
+    pole.run(
+        "sh", "-c", "chown root:edge-anpr /etc/edge-anpr/*; chmod 640 /etc/edge-anpr/*; chmod 600 /etc/credstore/*"
+    )
     shutil.copy(_long_clip(), pole.path("/usr/share/demo-clip.mp4"))
 
 
@@ -123,7 +130,8 @@ def with_broker(pole: Container, room: ControlRoom) -> None:
         shutil.copy(room.issued(name), broker)
     pole.run(
         "sh", "-ec",
-        "cd /root/broker; install -D -m 644 mosquitto.service.conf /etc/systemd/system/mosquitto.service.d/edge-anpr.conf;"
+        "cd /root/broker; "
+        "install -D -m 644 mosquitto.service.conf /etc/systemd/system/mosquitto.service.d/edge-anpr.conf; "
         "systemctl daemon-reload; ./install mosquitto.conf ca.pem broker.pem broker.key crl.pem acl --restart",
     )  # fmt: skip
 
@@ -182,13 +190,15 @@ def waiting(pole: Container) -> set[tuple[str, str]]:
         "import sqlite3; base = sqlite3.connect('file:/var/lib/edge-anpr/outbox.db?mode=ro', uri=True)\n"
         "for row in base.execute('SELECT hit_id, phase FROM hit'): print(*row)"
     )
-    return {(hit_id, phase) for hit_id, phase in (line.split() for line in pole.run("python3", "-c", script).splitlines())}
+    return {
+        (hit_id, phase) for hit_id, phase in (line.split() for line in pole.run("python3", "-c", script).splitlines())
+    }
 
 
 def explained(pole: Container, event: str, language: str = "C.UTF-8") -> str:
     """What ``journalctl -x`` says of the last of these."""
     return pole.run(
-        "env", f"LC_ALL=", f"LC_MESSAGES={language}", "LC_CTYPE=C.UTF-8",
+        "env", "LC_ALL=", f"LC_MESSAGES={language}", "LC_CTYPE=C.UTF-8",
         "journalctl", "-x", "--no-pager", "-n1", f"EDGE_ANPR_EVENT={event}",
     )  # fmt: skip
 
