@@ -68,6 +68,8 @@ log = logging.getLogger(__name__)
 ENDS = (signal.SIGTERM, signal.SIGINT)
 # So often the main thread looks at lists: an end or a withdrawal takes effect this soon.
 TICK_S = 1.0
+# A look that is under way takes so long at most; systemd waits ten seconds.
+GOODBYE_S = 5.0
 # Mean luminance aimed at. A plate throws infrared back where it came from: a picture as bright as by day burns it out.
 DAY_LUMA, NIGHT_LUMA = 110.0, 60.0
 # Before a network camera answers or not its name is looked up, which waits for up to three deaf name servers twice.
@@ -156,8 +158,10 @@ def run(config: Config) -> int:
         rounds.stopping()
         stop.set()
         box.close()
+        # A thread that is in the middle of a pass when the interpreter ends takes the process down with SIGABRT.
+        patience = time.monotonic() + GOODBYE_S
         for thread in threads:
-            thread.join(1.0)
+            thread.join(max(patience - time.monotonic(), 0.0))
     if failures:
         if isinstance(failures[0], Unusable):
             raise failures[0]

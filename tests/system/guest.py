@@ -15,7 +15,6 @@ import fcntl
 import hashlib
 import json
 import logging
-import os
 import shutil
 import subprocess
 import time
@@ -23,8 +22,8 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.conftest import free_port
+from tests.system.root import CACHE, mmdebstrap, remove
 
-CACHE = Path(os.environ.get("EDGE_ANPR_ROOTS") or Path.home() / ".cache" / "edge-anpr" / "roots")
 USER = "technician"
 HOST = "10.0.2.2"
 """As the guest sees this machine (its loopback), by qemu's own network."""
@@ -77,35 +76,22 @@ def image() -> Path:
 def _make(folder: Path) -> None:
     part = folder.with_name(f"{folder.name}.part")
     logging.getLogger(__name__).warning("making %s, once; this takes some minutes", folder)
-    _remove(part)
+    remove(part)
     part.mkdir(parents=True)
     hook = part / "customize"
     hook.write_text(f"#!/bin/sh\n{_CUSTOMIZE}", "utf-8")
     hook.chmod(0o755)
     root = part / "root"
-    subprocess.run(
-        [
-            "unshare", "--mount",
-            "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--arch=amd64",
-            f"--include={','.join(PACKAGES)}", "--aptopt=APT::Install-Recommends \"false\"",
-            "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
-            f"--customize-hook={hook}", "trixie", str(root), _mirror(),
-        ],
-        check=True,
+    mmdebstrap(
+        root, PACKAGES, "--arch=amd64", '--aptopt=APT::Install-Recommends "false"',
+        "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
+        f"--customize-hook={hook}",
     )  # fmt: skip
     for name in ("vmlinuz", "initrd.img"):
         shutil.copy(next((root / "boot").glob(f"{name}-*")), part / name)
     subprocess.run(["mkfs.ext4", "-q", "-d", root, part / "disk.img", "6G"], check=True)
-    _remove(root)
+    remove(root)
     part.rename(folder)  # a half-made one is never taken
-
-
-def _remove(folder: Path) -> None:
-    """Delete a root and nothing beyond it: mmdebstrap mounts this machine's own /dev/shm into what it makes.
-
-    It does so in a mount namespace of its own, so that a killed one leaves no mount behind; and this crosses none.
-    """
-    subprocess.run(["rm", "-rf", "--one-file-system", folder], check=True)
 
 
 class Guest:
@@ -190,7 +176,3 @@ class Guest:
     def said(self) -> str:
         """The console's last words."""
         return self.console.read_text("utf-8", "replace")[-4000:] if self.console.exists() else ""
-
-
-def _mirror() -> str:
-    return os.environ.get("EDGE_ANPR_MIRROR") or "http://deb.debian.org/debian"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 SUITE = "trixie"
@@ -50,17 +50,28 @@ def _kept(architecture: str, packages: tuple[str, ...], *options: str) -> Path:
     if not root.exists():
         part = root.with_name(f"{root.name}.part")
         sys.stderr.write(f"\nmaking {root}, once; this takes minutes, and an emulated one most of an hour\n")
-        shutil.rmtree(part, ignore_errors=True)
+        remove(part)
         CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [
-                "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", f"--arch={architecture}",
-                f"--include={','.join(packages)}", *options, SUITE, str(part), _mirror(),
-            ],
-            check=True,
-        )  # fmt: skip
+        mmdebstrap(part, packages, f"--arch={architecture}", *options)
         part.rename(root)  # a half-made one is never taken
     return root
+
+
+def mmdebstrap(part: Path, packages: Sequence[str], *options: str) -> None:
+    """Make a root. It mounts this machine's /dev/shm into it, so it has mounts of its own, which end with it."""
+    subprocess.run(
+        [
+            "unshare", "--mount",
+            "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
+            f"--include={','.join(packages)}", *options, SUITE, part, _mirror(),
+        ],
+        check=True,
+    )  # fmt: skip
+
+
+def remove(part: Path) -> None:
+    """Delete a root, and nothing of another file system that is mounted in it."""
+    subprocess.run(["rm", "-rf", "--one-file-system", part], check=True)
 
 
 def _mirror() -> str:
