@@ -132,7 +132,6 @@ class Network:
                 session = onnxruntime.InferenceSession(
                     model, options, providers=self._providers(threads, cache), enable_fallback=0
                 )
-            session.disable_fallback()
         except Exception as error:  # onnxruntime raises a dozen unrelated types
             raise ModelRefused(
                 f"{self._path}: ONNX Runtime {onnxruntime.__version__} cannot load it: {error}"
