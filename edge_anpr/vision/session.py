@@ -127,11 +127,13 @@ class Network:
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(account, "pass"))
         try:
-            # Without a word to the contrary, a provider that fails is replaced by the CPU: here, and in a later pass.
+            # Without a word to the contrary, a provider that fails is replaced by the CPU: here, and in a later pass. 1.21
+            # (Debian 13) knows only the second word, and is found out by what it then names.
             with _without_schema_errors():
                 session = onnxruntime.InferenceSession(
                     model, options, providers=self._providers(threads, cache), enable_fallback=0
                 )
+            session.disable_fallback()
         except Exception as error:  # onnxruntime raises a dozen unrelated types
             raise ModelRefused(
                 f"{self._path}: ONNX Runtime {onnxruntime.__version__} cannot load it: {error}"

@@ -222,21 +222,22 @@ def test_what_came_just_before_the_connection_broke_is_stored_and_receipted_on_t
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A unit with `until: puback` would not send it again."""
-    centre = way.open()
-    way.turn(lambda: way.carrier._connected)
-    link, advance = way.centre_link, way.centre_link.advance  # type: ignore[union-attr]
+    message = way.append(1)
+    centre, link = way.open(), way.centre_link
+    assert link is not None
+    advance, broken = link.advance, list[Event]()
 
     def cut() -> list[Event]:
         events = advance()
         if any(isinstance(event, Received) and "/hit/" in event.topic for event in events):
-            assert link is not None
-            events.append(link._down(Trouble("the connection broke"), time.monotonic()))
-            monkeypatch.undo()
+            broken.append(link._down(Trouble("the connection broke"), time.monotonic()))
+            events += broken
         return events
 
-    monkeypatch.setattr(way.centre_link, "advance", cut)
-    message = way.append(1)
-    way.turn(lambda: way.rows(tables.hit))
+    with monkeypatch.context() as patch:
+        patch.setattr(link, "advance", cut)
+        way.turn(lambda: broken)
+    assert [row.hit_id for row in way.rows(tables.hit)] == [f"{1:032x}"]
     assert list(centre.receiver._owed[UNIT]) == [receipt.digest(message)]
     way.turn(way.empty)
 

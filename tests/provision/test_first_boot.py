@@ -75,7 +75,7 @@ class Unit:
         self.log.write_text("", "utf-8")
         (self.folder / "log.count").write_text("1\n", "utf-8")
         told = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "LOG": str(self.log), "CUT": str(cut)}
-        command = ["sh", self.folder / "script"]
+        command = ["sh", str(self.folder / "script")]
         self.code = subprocess.run(command, env=told | environment, check=False, capture_output=True).returncode
         return len(self.log.read_text("utf-8").splitlines())
 

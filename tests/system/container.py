@@ -12,16 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # Over the root, which stays as it is, lies what the container writes. All mounts and processes end with this one, which
-# ends with the tests. Where no systemd runs, that would give nspawn its /run and its cgroup, they are made here.
+# ends with the tests. /run is empty, so that nspawn asks no systemd of this machine for anything, and runs where it is.
 ENTER = """
 set -eu
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/merged"
-if [ ! -d /run/systemd/system ]; then
-    mount -t tmpfs tmpfs /run
-    echo $$ >"$3/cgroup.procs"
-    keep=--keep-unit
-fi
-exec systemd-nspawn --quiet --directory="$2/merged" --machine="${2##*/}" --register=no ${keep:-} --console=pipe \
+mount -t tmpfs tmpfs /run
+echo $$ >"$3/cgroup.procs"
+exec systemd-nspawn --quiet --directory="$2/merged" --machine="${2##*/}" --register=no --keep-unit --console=pipe \
     --private-network --resolv-conf=off --timezone=off --link-journal=no "${@:4}"
 """
 # A service with a RootDirectory= gets an os-release in /run/host, where a machine has nothing and nspawn its own.

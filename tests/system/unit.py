@@ -48,6 +48,19 @@ def edge_anpr(*arguments: str | Path) -> None:
     subprocess.run([sys.executable, "-m", "edge_anpr", *map(str, arguments)], cwd=REPOSITORY, check=True)
 
 
+def records(database: Path, query: str) -> list[tuple[Any, ...]]:
+    """Rows of a centre's records; none while there are no tables."""
+    if not database.exists():
+        return []
+    opened = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    try:
+        return list(opened.execute(query))
+    except sqlite3.OperationalError:
+        return []
+    finally:
+        opened.close()
+
+
 class ControlRoom:
     """Keys, certificates and records."""
 
@@ -82,15 +95,7 @@ class ControlRoom:
             )
 
     def records(self, query: str) -> list[tuple[Any, ...]]:
-        if not (self.folder / "records.db").exists():
-            return []
-        database = sqlite3.connect(f"file:{self.folder}/records.db?mode=ro", uri=True)
-        try:
-            return list(database.execute(query))
-        except sqlite3.OperationalError:  # its tables are not there yet
-            return []
-        finally:
-            database.close()
+        return records(self.folder / "records.db", query)
 
     def close(self) -> None:
         if self._serve is not None:
@@ -117,7 +122,7 @@ def furnish(pole: Container, room: ControlRoom) -> None:
     pole.run(
         "sh", "-c", "chown root:edge-anpr /etc/edge-anpr/*; chmod 640 /etc/edge-anpr/*; chmod 600 /etc/credstore/*"
     )
-    shutil.copy(_long_clip(), pole.path("/usr/share/demo-clip.mp4"))
+    shutil.copy(long_clip(), pole.path("/usr/share/demo-clip.mp4"))
 
 
 def with_broker(pole: Container, room: ControlRoom) -> None:
@@ -136,7 +141,7 @@ def with_broker(pole: Container, room: ControlRoom) -> None:
     )  # fmt: skip
 
 
-def _long_clip() -> Path:
+def long_clip() -> Path:
     """The demo's clip several times over, made once: a recogniser ends with its clip, and is started again."""
     clip = demo.FOLDER / "clip.mp4"
     made = CACHE / f"demo-{hashlib.sha256(clip.read_bytes()).hexdigest()[:12]}-{ROUNDS}.mp4"

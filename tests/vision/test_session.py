@@ -125,6 +125,7 @@ class Elsewhere(onnxruntime.InferenceSession):  # type: ignore[misc]
         self, model: bytes, options: object, *, providers: list[tuple[str, dict[str, str]]], **more: object
     ) -> None:
         type(self).asked = providers
+        del more["enable_fallback"]  # 1.21 does not know it
         super().__init__(model, options, providers=["CPUExecutionProvider"], **more)
 
     def get_providers(self) -> list[str]:
