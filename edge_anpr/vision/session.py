@@ -128,6 +128,7 @@ class Network:
             options.profile_file_prefix = str(Path(account, "pass"))
         try:
             # Without a word to the contrary, a provider that fails is replaced by the CPU: here, and in a later pass.
+            # 1.21 (Debian 13) knows only the second word, and is found out by what it then names.
             with _without_schema_errors():
                 session = onnxruntime.InferenceSession(
                     model, options, providers=self._providers(threads, cache), enable_fallback=0

@@ -102,9 +102,9 @@ def _arena() -> None:
     from edge_anpr.vision import session
 
     class Session(onnxruntime.InferenceSession):  # type: ignore[misc]
-        def __init__(self, model: bytes, options: Any, providers: list[str]) -> None:
+        def __init__(self, model: bytes, options: Any, **more: Any) -> None:
             options.enable_cpu_mem_arena = options.enable_mem_pattern = True
-            super().__init__(model, options, providers=providers)
+            super().__init__(model, options, **more)
 
     session.onnxruntime.InferenceSession = Session  # type: ignore[attr-defined]
 
