@@ -175,6 +175,7 @@ def _put(path: Path, content: bytes) -> None:
 
 def _same_everywhere(tree: Path, epoch_s: int) -> None:
     runs = {tree / "usr/bin/edge-anpr", *(tree / "DEBIAN" / name for name in ("postinst", "prerm", "postrm"))}
+    runs |= set(tree.rglob("*.sh"))
     for path in (tree, *tree.rglob("*")):
         path.chmod(0o755 if path.is_dir() or path in runs else 0o644)
         os.utime(path, (epoch_s, epoch_s))

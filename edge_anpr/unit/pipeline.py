@@ -122,7 +122,9 @@ class Pipeline:
         wanted = [
             index for index, detection in enumerate(detections) if self._is_worth_reading(tracks[index], detection)
         ]
-        margins = MARGINS if self.material is Material.STILL else (MARGINS[self._looks % len(MARGINS)],)
+        # In turn, and so that all have their turn too where every second or third frame is looked at.
+        turn = (frame.index + frame.index // len(MARGINS)) % len(MARGINS)
+        margins = MARGINS if self.material is Material.STILL else (MARGINS[turn],)
         chosen = [detections[index] for index in wanted]
         cuts = [self.reader.read(frame.luma, chosen, margin) for margin in margins] if chosen else []
         read = time.perf_counter()

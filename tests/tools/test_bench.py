@@ -42,7 +42,7 @@ def test_tells_what_a_frame_costs_beside_the_networks_and_compares(clip: Path, t
     assert 0 < bare < look
     assert 1 < told["ratio_to_bare"]["p50"] < 4
     assert told["cpu_ms_per_frame"] < look + told["ms"]["attention"]["p50"] + 1
-    assert 30 < told["rss_mb"] < told["peak_mb"] < 500
+    assert 30 < told["rss_mb"] <= told["peak_mb"]
     assert told["allocations"]["peak_kb"] > 0
 
     told["ms"]["look"]["p50"] *= 1000

@@ -39,7 +39,7 @@ def test_no_frame_is_looked_at() -> None:
     Vision(told, told, told, PassCounter(10**18), box, Counters()).run(  # type: ignore[arg-type]
         threading.Event(), lambda frame: recycled.append(frame.index)
     )
-    assert list(told) == ["clean", "clean"]
+    assert list(told) == ["prove", "clean", "clean"]
     assert recycled == [7]
 
 
