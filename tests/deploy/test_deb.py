@@ -127,6 +127,7 @@ def test_no_file_of_systemd_is_forgotten_by_package_or_script() -> None:
 
 def test_permissions_are_those_of_a_package(tree: Path) -> None:
     runs = {"usr/bin/edge-anpr", "DEBIAN/postinst", "DEBIAN/prerm", "DEBIAN/postrm"}
+    runs.add("usr/lib/python3/dist-packages/edge_anpr/provision/first_boot.sh")
     for path in tree.rglob("*"):
         mode = 0o755 if path.is_dir() or str(path.relative_to(tree)) in runs else 0o644
         assert path.stat().st_mode & 0o7777 == mode, path
