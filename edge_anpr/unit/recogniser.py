@@ -64,6 +64,8 @@ log = logging.getLogger(__name__)
 ENDS = (signal.SIGTERM, signal.SIGINT)
 # So often the main thread looks at lists: an end or a withdrawal takes effect this soon.
 TICK_S = 1.0
+# And so often until the networks have run: systemd, and whoever installs, waits for that word.
+BEGINS_S = 0.1
 # A camera's driver that keeps the capture thread longer than its own limits and this hangs, and nothing but the end of
 # the process ends it.
 HANGS_S = 120.0
@@ -145,7 +147,8 @@ def run(config: Config) -> int:
         _thread("vision", lambda: vision.run(stop, capture.recycle), failures),
     ]
     try:
-        _until_told_to_end(rounds.turn, min(TICK_S, config.health.interval_s))
+        every_s = min(TICK_S, config.health.interval_s)
+        _until_told_to_end(rounds.turn, lambda: every_s if vision.pulse.begun else BEGINS_S)
     except (OutboxError, camera_alarms.CameraHangs) as error:
         log.critical("%s", error, extra=event("stopped"))
         return 1
@@ -179,14 +182,14 @@ def _begin(lists: Lists, sources: list[Callable[[Lists], None]], tell_lists: Cal
         log.warning("DISARMED: no plate is read until a list comes that may be used", extra=event("disarmed"))
 
 
-def _until_told_to_end(tick: Callable[[], None], every_s: float) -> None:
+def _until_told_to_end(tick: Callable[[], None], pause_s: Callable[[], float]) -> None:
     # A library's thread that is older than our mask may be given the signal while we are in a tick; without a handler
     # that would be the end of the process, in the middle of everything.
     told: list[int] = []
     for number in ENDS:
         signal.signal(number, lambda number, _frame: told.append(number))
     # A process that was stopped and goes on (SIGCONT) gets an empty answer, which is none of these.
-    while not told and ((sign := signal.sigtimedwait(ENDS, every_s)) is None or sign.si_signo not in ENDS):
+    while not told and ((sign := signal.sigtimedwait(ENDS, pause_s())) is None or sign.si_signo not in ENDS):
         tick()
 
 

@@ -184,7 +184,7 @@ def test_a_signal_that_another_thread_is_given_is_heard_as_well() -> None:
         "older.start()\n"
         "from edge_anpr.unit import recogniser\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, recogniser.ENDS)\n"
-        "recogniser._until_told_to_end(lambda: signal.pthread_kill(older.ident, signal.SIGTERM), 0.01)\n"
+        "recogniser._until_told_to_end(lambda: signal.pthread_kill(older.ident, signal.SIGTERM), lambda: 0.01)\n"
         "print('ended in order')\n"
     )
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=60)
