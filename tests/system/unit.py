@@ -74,7 +74,7 @@ class ControlRoom:
         ]  # fmt: skip
         with (self.folder / "serve.log").open("ab") as log:
             self._serve = subprocess.Popen(
-                at.entering(*program, network_only=True),
+                ["setpriv", "--pdeathsig", "KILL", *at.entering(*program, network_only=True)],
                 cwd=REPOSITORY,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
