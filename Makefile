@@ -34,10 +34,12 @@ services:
 
 # Roots are kept in ~/.cache/edge-anpr/roots; the test of arm64 runs it emulated.
 SYSTEM := mmdebstrap systemd-container qemu-user-static binfmt-support
-system-test: $(VENV)/.dev ## boot the package in containers (root; 15 minutes; the first time an hour, to make their Debian)
+system-test: $(VENV)/.dev ## boot the package in containers (root; 10 minutes; the first time an hour, to make their Debian)
 	@dpkg -s $(SYSTEM) >/dev/null 2>&1 || { $(APT) update -qq && $(APT) install -y -qq --no-install-recommends $(SYSTEM); }
-	@$(SUDO) env EDGE_ANPR_ROOTS="$${EDGE_ANPR_ROOTS:-$$HOME/.cache/edge-anpr/roots}" $(BIN)/pytest -m system tests/system --durations=0 $(ARGS); \
-	done=$$?; cat build/system-test.json; exit $$done
+	@export EDGE_ANPR_ROOTS="$${EDGE_ANPR_ROOTS:-$$HOME/.cache/edge-anpr/roots}"; \
+	$(SUDO) env EDGE_ANPR_ROOTS="$$EDGE_ANPR_ROOTS" $(BIN)/python -m tests.system.root && \
+	$(SUDO) env EDGE_ANPR_ROOTS="$$EDGE_ANPR_ROOTS" $(BIN)/pytest -m system tests/system --durations=0 $(ARGS); \
+	done=$$?; cat build/system-test.json 2>/dev/null; exit $$done
 
 check: $(VENV)/.dev ## format, lint with the import rule, strict types
 	@$(BIN)/ruff format --check .
