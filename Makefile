@@ -37,7 +37,10 @@ SYSTEM := mmdebstrap systemd-container qemu-user-static binfmt-support qemu-syst
 	mosquitto openssh-client python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good
 system-test: $(VENV)/.dev ## boot the package in containers, and a card in a machine (root; 40 minutes; the first time more, to make their Debian)
 	@dpkg -s $(SYSTEM) >/dev/null 2>&1 || { $(APT) update -qq && $(APT) install -y -qq --no-install-recommends $(SYSTEM); }
-	@$(SUDO) env EDGE_ANPR_ROOTS="$${EDGE_ANPR_ROOTS:-$$HOME/.cache/edge-anpr/roots}" $(BIN)/pytest -m system tests/system --durations=0 $(ARGS)
+	@export EDGE_ANPR_ROOTS="$${EDGE_ANPR_ROOTS:-$$HOME/.cache/edge-anpr/roots}"; \
+	$(SUDO) env EDGE_ANPR_ROOTS="$$EDGE_ANPR_ROOTS" $(BIN)/python -m tests.system.root && \
+	$(SUDO) env EDGE_ANPR_ROOTS="$$EDGE_ANPR_ROOTS" $(BIN)/pytest -m system tests/system --durations=0 $(ARGS); \
+	done=$$?; cat build/system-test.json 2>/dev/null; exit $$done
 
 check: $(VENV)/.dev ## format, lint with the import rule, strict types
 	@$(BIN)/ruff format --check .

@@ -70,6 +70,8 @@ ENDS = (signal.SIGTERM, signal.SIGINT)
 TICK_S = 1.0
 # A look that is under way takes so long at most; systemd waits ten seconds.
 GOODBYE_S = 5.0
+# And so often until the networks have run: systemd, and whoever installs, waits for that word.
+BEGINS_S = 0.1
 # Mean luminance aimed at. A plate throws infrared back where it came from: a picture as bright as by day burns it out.
 DAY_LUMA, NIGHT_LUMA = 110.0, 60.0
 # Before a network camera answers or not its name is looked up, which waits for up to three deaf name servers twice.
@@ -150,7 +152,8 @@ def run(config: Config) -> int:
         _thread("vision", lambda: vision.run(stop, capture.recycle), failures),
     ]
     try:
-        _until_told_to_end(rounds.turn, min(TICK_S, config.health.interval_s))
+        every_s = min(TICK_S, config.health.interval_s)
+        _until_told_to_end(rounds.turn, lambda: every_s if vision.pulse.begun else BEGINS_S)
     except (OutboxError, WorkerHangs) as error:
         log.critical("%s", error, extra=event("stopped"))
         return 1
@@ -186,14 +189,14 @@ def _begin(lists: Lists, sources: list[Callable[[Lists], None]], tell_lists: Cal
         log.warning("DISARMED: no plate is read until a list comes that may be used", extra=event("disarmed"))
 
 
-def _until_told_to_end(tick: Callable[[], None], every_s: float) -> None:
+def _until_told_to_end(tick: Callable[[], None], pause_s: Callable[[], float]) -> None:
     # A library's thread that is older than our mask may be given the signal while we are in a tick; without a handler
     # that would be the end of the process, in the middle of everything.
     told: list[int] = []
     for number in ENDS:
         signal.signal(number, lambda number, _frame: told.append(number))
     # A process that was stopped and goes on (SIGCONT) gets an empty answer, which is none of these.
-    while not told and ((sign := signal.sigtimedwait(ENDS, every_s)) is None or sign.si_signo not in ENDS):
+    while not told and ((sign := signal.sigtimedwait(ENDS, pause_s())) is None or sign.si_signo not in ENDS):
         tick()
 
 

@@ -55,7 +55,7 @@ def _look_at_all() -> None:
         glance(self, *arguments)
         return Glance.LOOK
 
-    Attention.glance = look  # type: ignore[method-assign]
+    Attention.glance = look  # type: ignore[assignment,method-assign]
 
 
 def _keep() -> None:

@@ -1,4 +1,7 @@
-"""Roots of Debian 13, made once by mmdebstrap and kept: what a unit's package needs, and the broker of the tests."""
+"""Roots of Debian 13, made once by mmdebstrap and kept: what a unit's package needs, and the broker of the tests.
+
+``python -m tests.system.root`` makes those that are missing, where mmdebstrap can be watched.
+"""
 
 from __future__ import annotations
 
@@ -96,3 +99,8 @@ def _emulate() -> None:
         subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", registered], check=True)
     if not (registered / "qemu-aarch64").exists():
         subprocess.run(["update-binfmts", "--enable", "qemu-aarch64"], check=True)
+
+
+if __name__ == "__main__":
+    booting()
+    arm64()

@@ -87,7 +87,7 @@ class ControlRoom:
         ]  # fmt: skip
         with (self.folder / "serve.log").open("ab") as log:
             self._serve = subprocess.Popen(
-                at.entering(*program, network_only=True),
+                ["setpriv", "--pdeathsig", "KILL", *at.entering(*program, network_only=True)],
                 cwd=REPOSITORY,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -212,7 +212,8 @@ def moments(pole: Container, service: str) -> dict[str, float]:
     """Seconds of the kernel's clock at which the service began, was ready, and met its first events of each kind."""
     wanted = {"began": "ExecMainStartTimestampMonotonic", "ready": "ActiveEnterTimestampMonotonic"}
     found = {name: int(pole.show(service, key)) / 1e6 for name, key in wanted.items()}
-    for line in pole.journal("-b", "-o", "json", f"_SYSTEMD_UNIT={service}.service").splitlines():
+    invocation = pole.show(service, "InvocationID")
+    for line in pole.journal("-b", "-o", "json", f"_SYSTEMD_INVOCATION_ID={invocation}").splitlines():
         entry = json.loads(line)
         if (event := entry.get("EDGE_ANPR_EVENT")) is not None:
             found.setdefault(event, int(entry["__MONOTONIC_TIMESTAMP"]) / 1e6)

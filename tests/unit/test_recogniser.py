@@ -187,7 +187,7 @@ def test_a_signal_that_another_thread_is_given_is_heard_as_well() -> None:
         # Once: a second one might find an interpreter that ends and has no handler any more.
         "once = iter([signal.SIGTERM])\n"
         "tick = lambda: [signal.pthread_kill(older.ident, number) for number in once]\n"
-        "recogniser._until_told_to_end(tick, 0.01)\n"
+        "recogniser._until_told_to_end(tick, lambda: 0.01)\n"
         "print('ended in order')\n"
     )
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=60)
