@@ -39,7 +39,7 @@ system-test: $(VENV)/.dev ## boot the package in containers, and a card in a mac
 	@dpkg -s $(SYSTEM) >/dev/null 2>&1 || { $(APT) update -qq && $(APT) install -y -qq --no-install-recommends $(SYSTEM); }
 	@export EDGE_ANPR_ROOTS="$${EDGE_ANPR_ROOTS:-$$HOME/.cache/edge-anpr/roots}"; \
 	$(SUDO) env EDGE_ANPR_ROOTS="$$EDGE_ANPR_ROOTS" $(BIN)/python -m tests.system.root && \
-	$(SUDO) env EDGE_ANPR_ROOTS="$$EDGE_ANPR_ROOTS" $(BIN)/pytest -m system tests/system --durations=0 $(ARGS); \
+	$(SUDO) env EDGE_ANPR_ROOTS="$$EDGE_ANPR_ROOTS" $(BIN)/pytest -m system tests/system tests/soak --durations=0 $(ARGS); \
 	done=$$?; cat build/system-test.json 2>/dev/null; exit $$done
 
 check: $(VENV)/.dev ## format, lint with the import rule, strict types

@@ -66,13 +66,14 @@ def _needs() -> None:
         pytest.fail("mosquitto or python3-systemd is missing; `make test` installs them")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("sabotage", "says"),
     [
         ("", ""),
-        pytest.param("memory", "the recogniser grew by", marks=pytest.mark.system),
-        pytest.param("descriptors", "descriptors", marks=pytest.mark.system),
-        pytest.param("watchdog", "the watchdog heard", marks=pytest.mark.system),
+        ("memory", "the recogniser grew by"),
+        ("descriptors", "descriptors"),
+        ("watchdog", "the watchdog heard"),
     ],
 )
 def test_a_short_soak_of_the_real_processes(
