@@ -62,7 +62,7 @@ class Motion:
         self._last_ns = now_ns
         difference = cells - self._usual
         # Clouds and the camera's exposure change the whole picture at once.
-        difference -= np.float32(np.median(difference[::2, ::2]))
+        difference -= np.float32(np.median(difference[::3, ::3]))
         np.abs(difference, out=difference)
         limit = np.maximum(self._flicker * TIMES_FLICKER, LEAST_CHANGE)
         changed = difference > limit
@@ -85,13 +85,18 @@ class Motion:
     ) -> None:
         """Follow slow changes, and take for the road what has come to stand on it."""
         assert self._usual is not None
-        stands = changed & (np.abs(cells - self._before) < limit)
-        self._still_s += passed_s
-        self._still_s *= stands
-        parked = self._still_s > PARKED_S
-        follow = np.where(changed & ~parked, np.float32(0), np.float32(min(passed_s / FOLLOWS_S, 1.0)))
-        follow[parked] = 1.0
-        self._usual += follow * (cells - self._usual)
+        share = np.float32(min(passed_s / FOLLOWS_S, 1.0))
+        if changed.any():
+            stands = changed & (np.abs(cells - self._before) < limit)
+            self._still_s += passed_s
+            self._still_s *= stands
+            parked = self._still_s > PARKED_S
+            follow = np.where(changed & ~parked, np.float32(0), share)
+            follow[parked] = 1.0
+            self._usual += follow * (cells - self._usual)
+        else:  # as on an empty road for hours
+            self._still_s.fill(0)
+            self._usual += share * (cells - self._usual)
         self._before.fill(0)
         self._before = cells
 
