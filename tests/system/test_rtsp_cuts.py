@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from edge_anpr import demo
 from edge_anpr.unit.outbox import Outbox
 from tests.conftest import Process, free_port, until
 
-CUTS, COUNTED_FROM = 10, 3
+CUTS = 10
 STALL_S = 2.0
 MOST_MB = 4.0
 pytestmark = pytest.mark.system
@@ -118,9 +119,10 @@ def test_a_camera_that_is_cut_off_ten_times_is_had_back_each_time_and_leaves_not
         sizes.append(unit.size())
     sys.stderr.write(f"{sizes} {unit.health()}\n")
     assert unit.health()["source_losses"] >= CUTS
-    (early_mb, early_fds), (late_mb, late_fds) = sizes[COUNTED_FROM - 1], sizes[-1]
-    assert late_mb - early_mb <= MOST_MB
-    assert late_fds <= early_fds
+    # What is freed goes back to the kernel now and then, so that one size differs from the next by 10 MB and more.
+    early, late = sizes[: CUTS // 2], sizes[CUTS // 2 :]
+    assert median(mb for mb, _ in late) - median(mb for mb, _ in early) <= MOST_MB
+    assert max(fds for _, fds in late) <= max(fds for _, fds in early)
     assert unit.process.said().count("the camera is back") == CUTS
     assert unit.process.running is not None
     unit.process.running.terminate()
