@@ -214,9 +214,10 @@ def bench(
 
     clip = source or Path(__file__).parent / "demo" / "clip.mp4"
     old = json.loads(compare.read_text("utf-8")) if compare else None
-    count = len(benching.frames(clip, lores)) * (rounds + 1)
-    with progress(count, "looking") as step:
-        told = benching.measure(lambda: benching.frames(clip, lores), rounds=rounds, threads=threads, step=step)
+    ready = benching.Bench(threads)
+    material = benching.frames(clip, lores)
+    with progress(len(material) * (rounds + 1), "looking") as step:
+        told = benching.measure(ready, material, rounds=rounds, step=step)
     if as_json:
         click.echo(json.dumps(told, indent=1))
         return

@@ -107,11 +107,15 @@ class _Tally:
         self.ratios.append(look_s / max(bare_s, 1e-9))
 
 
-class _Bench:
-    """Both networks, and pipelines of them."""
+class Bench:
+    """Both networks, and pipelines of them. Make it before the frames: it notes what the process takes without them."""
 
     def __init__(self, threads: int) -> None:
+        cv2.setNumThreads(threads)
+        self.threads = threads
         self.detector, self.ocr = _Noted("detector", "quad-s8", threads), _Noted("ocr", "ctc", threads)
+        self.pipeline().clean()
+        self.rss_mb = machine.memory_mb("VmRSS")
 
     def pipeline(self) -> Pipeline:
         return Pipeline(Detector(self.detector, DETECTION_THRESHOLD), Reader(self.ocr), Material.LIVE)
@@ -138,16 +142,12 @@ class _Bench:
         return self.detector.again_s() + self.ocr.again_s()
 
 
-def measure(load: Callable[[], list[Frame]], *, rounds: int, threads: int, step: Callable[[int], None]) -> Told:
-    """Look at the frames so many times over and tell what it took.
+def measure(bench: Bench, material: Sequence[Frame], *, rounds: int, step: Callable[[int], None]) -> Told:
+    """Look at the frames so many times over, once more before that, and tell what it took.
 
-    ``load`` gives the frames, once the process has been measured without them. ``step`` hears of each frame.
+    ``step`` hears of each frame.
     """
-    cv2.setNumThreads(threads)
-    bench, tally = _Bench(threads), _Tally()
-    bench.pipeline().clean()
-    rss_mb = machine.memory_mb("VmRSS")
-    material = load()
+    tally = _Tally()
     bench.round(material, _Tally(), step)
     with machine.Power() as power:
         for _ in range(rounds):
@@ -160,7 +160,7 @@ def measure(load: Callable[[], list[Frame]], *, rounds: int, threads: int, step:
         "machine": machine.name(),
         "versions": {name: version(name) for name in ("onnxruntime", "numpy")} | {"opencv": cv2.__version__},
         "provider": bench.detector.provider,
-        "threads": threads,
+        "threads": bench.threads,
         "picture": f"{width}x{height}",
         "lores": f"{material[0].lores.shape[1]}x{material[0].lores.shape[0]}",
         "source_fps": _fps(material),
@@ -177,7 +177,7 @@ def measure(load: Callable[[], list[Frame]], *, rounds: int, threads: int, step:
         "core_percent": round(100 * tally.cpu_s / tally.frames * _fps(material), 1),
         "cpu_ms_per_passage": round(tally.cpu_s * 1e3 / tally.passages, 1) if tally.passages else None,
         "watts": power.watts,
-        "rss_mb": rss_mb,
+        "rss_mb": bench.rss_mb,
         "allocations": _allocations(bench.pipeline(), material),
         "peak_mb": machine.memory_mb("VmHWM"),
     }
