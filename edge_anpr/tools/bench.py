@@ -118,6 +118,7 @@ class Bench:
         self.rss_mb = machine.memory_mb("VmRSS")
 
     def pipeline(self) -> Pipeline:
+        """A new one, as a live unit has it."""
         return Pipeline(Detector(self.detector, DETECTION_THRESHOLD), Reader(self.ocr), Material.LIVE)
 
     def round(self, material: Sequence[Frame], tally: _Tally, step: Callable[[int], None]) -> None:

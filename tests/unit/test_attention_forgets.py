@@ -13,7 +13,7 @@ from edge_anpr.plates.text import encode
 from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.unit import attention
 from edge_anpr.unit.health import Counters
-from edge_anpr.unit.pipeline import Pipeline
+from edge_anpr.unit.pipeline import Pipeline, Seen
 from edge_anpr.unit.vision import Vision
 from edge_anpr.vision.views import View, whole
 
@@ -68,11 +68,12 @@ def test_forgotten_in_time(
     pipeline = Pipeline(road, road)  # type: ignore[arg-type]
     ended: list[Track] = []
 
-    def end(track: Track) -> None:
-        ended.append(track)
-        pipeline.forget(track)
+    def take(_frame: Frame, seen: Seen) -> None:
+        for track in seen.ended:
+            ended.append(track)
+            pipeline.forget(track)
 
-    decider = SimpleNamespace(take=lambda frame, seen: [end(track) for track in seen.ended])
+    decider = SimpleNamespace(take=take)
     vision = Vision(
         pipeline, decider, SimpleNamespace(), PassCounter(10**18), LatestFrame(), counters,  # type: ignore[arg-type]
         attention.Attention(),
