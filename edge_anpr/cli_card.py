@@ -143,7 +143,8 @@ def _tell(out: Path, card: object, instance: str, wifi: bool) -> None:
 
 
 def _certificate(issued: Issued) -> dict[str, bytes]:
-    from edge_anpr.provision import belongings, files
+    from edge_anpr import files
+    from edge_anpr.provision import belongings
 
     return {
         place: files.read(issued.folder / name, "it was issued for this unit; restore it, or say --renew")
@@ -169,7 +170,7 @@ def _issued(opened: Authority, name: str, camera: str, renew: bool, passphrase: 
 
 
 def _packages(paths: tuple[Path, ...], mistakes: Mistakes) -> dict[str, bytes]:
-    from edge_anpr.provision import files
+    from edge_anpr import files
 
     found: dict[str, bytes] = {}
     for path in paths:
@@ -184,7 +185,7 @@ def _packages(paths: tuple[Path, ...], mistakes: Mistakes) -> dict[str, bytes]:
 
 
 def _ssh_keys(path: Path, mistakes: Mistakes) -> list[str]:
-    from edge_anpr.provision import files
+    from edge_anpr import files
 
     with mistakes.caught():
         lines = files.read(path, "it should hold public SSH keys", 100_000).decode("utf-8", "replace").splitlines()
@@ -260,6 +261,6 @@ def _mobile(apn: str | None, path: Path | None, mistakes: Mistakes) -> Mobile | 
 
 
 def _secret(option: str, path: Path) -> str:
-    from edge_anpr.provision import files
+    from edge_anpr import files
 
     return files.read(path, f"{option} names no file", 1000).decode("utf-8", "replace").rstrip("\r\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge_anpr import files
 from edge_anpr.errors import Unusable
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def make(
         Mandate(regime, reference, authority, _moment("--mandate-until", mandate_until, 1)),
     )  # fmt: skip
     try:
-        text = _read(table, making.MAX_BYTES).decode("utf-8")
+        text = files.read(table, most_bytes=making.MAX_BYTES).decode("utf-8")
     except UnicodeDecodeError:
         raise Unusable(f"{table}: is not UTF-8 text; save it as UTF-8") from None
     made, bad = making.from_csv(text, header)
@@ -100,7 +101,7 @@ def sign(file: Path, secrets: tuple[Path, ...], out: Path) -> None:
     from edge_anpr.watch import envelope
     from edge_anpr.watch.watchlist import MAX_BYTES, ListRefused, parse
 
-    payload = _read(file, MAX_BYTES)
+    payload = files.read(file, most_bytes=MAX_BYTES)
     try:
         count = len(parse(payload))
     except ListRefused as error:
@@ -200,7 +201,7 @@ def _open(file: Path, public: tuple[Path, ...]) -> tuple[Watchlist, str | None, 
     from edge_anpr.watch import envelope, opening
     from edge_anpr.watch.watchlist import ListRefused, parse
 
-    raw = _read(file, envelope.MAX_BYTES)
+    raw = files.read(file, most_bytes=envelope.MAX_BYTES)
     try:
         if not public:
             bare = envelope.kind_of(raw) is None
@@ -217,17 +218,6 @@ def _moment(option: str, text: str, days: int) -> datetime:
         return moment(text, end=days > 0)
     except ValueError as error:
         raise click.UsageError(f"{option}: {error}") from None
-
-
-def _read(path: Path, most: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(most + 1)
-    except OSError as error:
-        raise Unusable(f"{path}: cannot be read: {error.strerror}") from error
-    if len(raw) > most:
-        raise Unusable(f"{path}: is larger than {most} bytes")
-    return raw
 
 
 def _write(path: Path, content: bytes) -> None:

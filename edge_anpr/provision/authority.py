@@ -17,8 +17,9 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
+from edge_anpr import files
 from edge_anpr.errors import Unusable
-from edge_anpr.provision import certificates, files
+from edge_anpr.provision import certificates
 from edge_anpr.provision.acl import acl
 from edge_anpr.provision.certificates import Certificate, Issuer, Pair, Revocations, Role
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from edge_anpr import files
 from edge_anpr.config import Config, RtspCamera, load, text
 from edge_anpr.config.fields import CREDENTIAL
 from edge_anpr.errors import Unusable
 from edge_anpr.privacy import keys
 from edge_anpr.privacy.keys import Use
-from edge_anpr.provision import files
 
 CONFIG = "etc/unit.yaml"
 AUTHORITY, CERTIFICATE = "etc/ca.pem", "etc/unit.pem"

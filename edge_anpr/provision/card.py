@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_anpr import files
 from edge_anpr.config import text
 from edge_anpr.errors import Unusable
-from edge_anpr.provision import files
 
 FOLDER = "edge-anpr"
 _DONE = "done"

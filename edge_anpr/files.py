@@ -12,13 +12,14 @@ from edge_anpr.errors import Unusable
 MAX_BYTES = 10_000_000  # a revocation list of 100,000 entries has 4 MB
 
 
-def read(path: Path, otherwise: str, most_bytes: int = MAX_BYTES) -> bytes:
-    """All of a file. Raises Unusable, which says ``otherwise`` when it cannot be read."""
+def read(path: Path, otherwise: str = "", most_bytes: int = MAX_BYTES) -> bytes:
+    """All of a file. Raises Unusable, which says ``otherwise``, what to do, when it cannot be read."""
     try:
         with path.open("rb") as file:
             raw = file.read(most_bytes + 1)
     except OSError as error:
-        raise Unusable(f"{path}: cannot be read: {error.strerror}; {otherwise}") from error
+        advice = f"; {otherwise}" if otherwise else ""
+        raise Unusable(f"{path}: cannot be read: {error.strerror}{advice}") from error
     if len(raw) > most_bytes:
         raise Unusable(f"{path}: is larger than {most_bytes} bytes")
     return raw
