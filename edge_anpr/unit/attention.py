@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 from edge_anpr.datatypes import Frame, Track
@@ -25,15 +25,19 @@ class Glance(Enum):
 
 
 class Attention:
-    """Asked of every frame of one camera, with the tracks under way."""
+    """Asked of every frame of one camera, with the tracks under way.
 
-    def __init__(self) -> None:
+    ``rate`` tells, 0 to 1, what share of the usual looks heat allows now.
+    """
+
+    def __init__(self, rate: Callable[[], float] = lambda: 1.0) -> None:
+        self._rate = rate
         self._motion = Motion()
         self._awake_until_ns = -math.inf
         self._due_ns: float | None = None
 
-    def glance(self, frame: Frame, tracks: Sequence[Track], rate: float = 1.0) -> Glance:
-        """What to do with this frame. ``rate``, 0 to 1: the share of the usual looks that heat allows."""
+    def glance(self, frame: Frame, tracks: Sequence[Track]) -> Glance:
+        """What to do with this frame."""
         now_ns = frame.captured_ns
         if self._motion.look(frame.lores, now_ns):
             if now_ns > self._awake_until_ns:
@@ -44,7 +48,7 @@ class Attention:
             self._due_ns = now_ns
         if now_ns < self._due_ns:
             return Glance.ASLEEP if asleep else Glance.PASS
-        every_ns = 1e9 / (ASLEEP_HZ if asleep else rate * (SLOW_HZ if _are_slow(tracks) else FAST_HZ))
+        every_ns = 1e9 / (ASLEEP_HZ if asleep else self._rate() * (SLOW_HZ if _are_slow(tracks) else FAST_HZ))
         # Frames come when they come: what one is late the next may be early.
         self._due_ns = max(self._due_ns, now_ns - every_ns) + every_ns
         return Glance.LOOK

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_anpr.unit.governor import Governor
 from edge_anpr.unit.pipeline import Seen
 
 RECENT_FRAMES = 300
@@ -32,8 +33,6 @@ class Counters:
     hits_withheld: int = 0
     source_losses: int = 0
     source_frozen: int = 0
-    temperature_c: float | None = None
-    rate: float = 1.0  # of looks, that heat and voltage allow
     last_frame_ns: int = 0  # when one came, looked at or not
     _recent: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
     _latency_ms: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
@@ -53,7 +52,7 @@ class Counters:
         self.readings += sum(reading is not None and len(reading.posteriors) > 0 for reading in readings)
         self._latency_ms.append((self.last_frame_ns, seen.total_ms))
 
-    def tell(self, drops: int, *, armed: bool) -> bytes:
+    def tell(self, drops: int, governor: Governor, *, armed: bool) -> bytes:
         """The recogniser's part of the heartbeat, as JSON."""
         # Counts of work, so that somebody can see whether plates are being read: like a loop in the road they say that
         # vehicles passed in the last half minute, and nothing that tells one from another. How many different ones
@@ -73,8 +72,8 @@ class Counters:
             "hits_withheld": self.hits_withheld,
             "source_losses": self.source_losses,
             "source_frozen": self.source_frozen,
-            "temperature_c": self.temperature_c,
-            "rate": round(self.rate, 2),
+            "temperature_c": governor.temperature_c,
+            "rate": round(governor.rate, 2),
             "latency_ms": _percentiles([ms for at, ms in list(self._latency_ms) if _is_recent(at)]),
         }
         return json.dumps(body, separators=(",", ":")).encode()

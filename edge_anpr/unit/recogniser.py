@@ -134,7 +134,8 @@ def run(config: Config) -> int:
     _begin(lists, sources, tell_lists)
     log.info("watching %s %s on %s", config.camera.source, config.camera.id, loaded["detector"].provider)
 
-    attention = None if stills else Attention()
+    governor = Governor(alarms)
+    attention = None if stills else Attention(lambda: governor.rate)
     vision = Vision(pipeline, decider, lists, passes, box, counters, attention)
     rounds = Rounds(
         config.health.interval_s, telling, counters, box, lists, passes,
@@ -143,7 +144,7 @@ def run(config: Config) -> int:
         capture=capture,
         alarms=alarms,
         decider=decider,
-        governor=Governor(alarms),
+        governor=governor,
         pulses=(capture.pulse, vision.pulse),
     )  # fmt: skip
     failures: list[BaseException] = []
@@ -169,7 +170,7 @@ def run(config: Config) -> int:
         if isinstance(failures[0], Unusable):
             raise failures[0]
         return 1
-    telling.put("health", counters.tell(box.drops, armed=lists.armed is not None))
+    telling.put("health", counters.tell(box.drops, governor, armed=lists.armed is not None))
     outbox.close()
     log.info("stopped")
     return 0

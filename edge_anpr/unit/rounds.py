@@ -56,10 +56,10 @@ class Rounds:
         camera_alarms.look(self._alarms, self._capture)
         self._outbox_alarms.look(self._counters.hits_refused, self._decider.why_refused, time.monotonic())
         self._governor.look()
-        self._counters.temperature_c, self._counters.rate = self._governor.temperature_c, self._governor.rate
         if time.monotonic() - self._told_s >= self._interval_s:
             self._told_s = time.monotonic()
-            self._telling.put("health", self._counters.tell(self._box.drops, armed=self._lists.armed is not None))
+            armed = self._lists.armed is not None
+            self._telling.put("health", self._counters.tell(self._box.drops, self._governor, armed=armed))
         if (hour := self._passes.finished(datetime.now(UTC))) is not None:
             self._telling.put("stats", tell.stats(hour))
             self._summarise(hour)

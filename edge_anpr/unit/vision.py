@@ -74,9 +74,7 @@ class Vision:
     def _look(self, frame: Frame, now_ns: int) -> None:
         self._frame_ns, self._arrived_ns = frame.captured_ns, now_ns
         tracker = self._pipeline.tracker
-        glance = Glance.LOOK
-        if self._attention:
-            glance = self._attention.glance(frame, tracker.under_way, self._counters.rate)
+        glance = self._attention.glance(frame, tracker.under_way) if self._attention else Glance.LOOK
         self._counters.came(time.monotonic_ns(), moves=glance is not Glance.ASLEEP)
         if glance is Glance.ASLEEP:
             tracker.hold(frame.captured_ns)

@@ -27,7 +27,7 @@ class Road:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, fps: float) -> None:
         self.motion = Moved()
         monkeypatch.setattr(module, "Motion", lambda: self.motion)
-        self.attention, self.fps, self.index = Attention(), fps, 0
+        self.attention, self.fps, self.index = Attention(lambda: self.rate), fps, 0
         self.tracks: list[Track] = []
         self.rate = 1.0
 
@@ -36,7 +36,7 @@ class Road:
         for _ in range(round(seconds * self.fps)):
             plane = np.zeros((4, 4), np.uint8)
             frame = Frame(self.index, round(self.index * 1e9 / self.fps), plane, plane)
-            glances.append(self.attention.glance(frame, self.tracks, self.rate))
+            glances.append(self.attention.glance(frame, self.tracks))
             self.index += 1
         return glances
 

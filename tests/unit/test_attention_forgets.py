@@ -63,7 +63,7 @@ class Road:
 def test_forgotten_in_time(
     monkeypatch: pytest.MonkeyPatch, rate: float, fps: int, stands_s: float, leaves_s: float, speed_px_s: float
 ) -> None:
-    road, counters = Road(stands_s, leaves_s, speed_px_s), Counters(rate=rate)
+    road, counters = Road(stands_s, leaves_s, speed_px_s), Counters()
     monkeypatch.setattr(attention, "Motion", lambda: road)
     pipeline = Pipeline(road, road)  # type: ignore[arg-type]
     ended: list[Track] = []
@@ -76,7 +76,7 @@ def test_forgotten_in_time(
     decider = SimpleNamespace(take=take)
     vision = Vision(
         pipeline, decider, SimpleNamespace(), PassCounter(10**18), LatestFrame(), counters,  # type: ignore[arg-type]
-        attention.Attention(),
+        attention.Attention(lambda: rate),
     )  # fmt: skip
     plane = np.zeros((60, 160), np.uint8)
     for index in range(round((leaves_s + 4) * fps)):

@@ -8,6 +8,7 @@ import pytest
 from edge_anpr.unit import governor as module
 from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.governor import LEAST_RATE, Governor
+from edge_anpr.unit.health import Counters
 
 
 class Board:
@@ -78,6 +79,8 @@ def test_a_weak_supply_halves_the_rate_and_is_told(board: Board) -> None:
     governor = board.governor()
     governor.look()
     assert (governor.rate, board.alarms) == (0.5, ["undervoltage"])
+    health = json.loads(Counters().tell(0, governor, armed=True))
+    assert (health["temperature_c"], health["rate"]) == (50, 0.5)
     board.write("class/hwmon/hwmon1/in0_lcrit_alarm", "0\n")
     governor.look()
     assert (governor.rate, board.alarms) == (1.0, [])

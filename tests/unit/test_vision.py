@@ -51,7 +51,7 @@ class Told(list[str]):
     def hold(self, now_ns: int) -> None:
         self.append(f"hold {now_ns}")
 
-    def glance(self, frame: Frame, tracks: list[Track], rate: float) -> Glance:
+    def glance(self, frame: Frame, tracks: list[Track]) -> Glance:
         return {8: Glance.PASS, 9: Glance.ASLEEP}.get(frame.index, Glance.LOOK)
 
     def forget(self) -> None:
