@@ -33,13 +33,13 @@ class Attention:
     def __init__(self, rate: Callable[[], float] = lambda: 1.0) -> None:
         self._rate = rate
         self._motion = Motion()
-        self._awake_until_ns = -math.inf
+        self._awake_until_ns = self._compared_ns = -math.inf
         self._due_ns: float | None = None
 
     def glance(self, frame: Frame, tracks: Sequence[Track]) -> Glance:
         """What to do with this frame."""
         now_ns = frame.captured_ns
-        if self._motion.look(frame.lores, now_ns):
+        if self._wants_comparing(now_ns) and self._motion.look(frame.lores, now_ns):
             if now_ns > self._awake_until_ns:
                 self._due_ns = None  # somebody enters: look at once
             self._awake_until_ns = now_ns + AWAKE_NS
@@ -52,6 +52,13 @@ class Attention:
         # Frames come when they come: what one is late the next may be early.
         self._due_ns = max(self._due_ns, now_ns - every_ns) + every_ns
         return Glance.LOOK
+
+    def _wants_comparing(self, now_ns: int) -> bool:
+        """While the road is awake, no more frames than are looked at; asleep, all."""
+        if now_ns <= self._awake_until_ns and now_ns - self._compared_ns < 0.9e9 / FAST_HZ:
+            return False
+        self._compared_ns = now_ns
+        return True
 
     def forget(self) -> None:
         """Overwrite what the last pictures left; the next one is compared with nothing."""

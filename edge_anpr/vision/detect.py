@@ -131,6 +131,8 @@ def _belongs(plate: _Plate, view: View, width: int, height: int) -> bool:
 
 def _merge(plates: list[_Plate]) -> list[_Plate]:
     """One plate for all that the views say of it: the surest, and none that lies inside a wider one."""
+    if len(plates) < 2:
+        return plates
     edges = np.array([plate.box for plate in plates], np.float32).reshape(-1, 4)
     edges[:, 2:] += edges[:, :2]
     areas = np.prod(edges[:, 2:] - edges[:, :2], axis=1)
@@ -162,20 +164,21 @@ def decode(
     ``score`` (H, W) is 0 to 1; ``box`` (4, H, W) holds log distances to the four sides in strides, ``quad`` (8, H, W)
     signed log offsets of the corners.
     """
-    rows, columns = np.nonzero(score >= threshold)
-    if not len(rows):
+    flat = score.ravel()
+    cells = np.flatnonzero(flat >= threshold)
+    if not len(cells):
         return []
-    weights = score[rows, columns]
-    order = np.argsort(-weights, kind="stable")[:MOST_CELLS]
-    rows, columns, weights = rows[order], columns[order], weights[order]
+    cells = cells[np.argsort(-flat[cells], kind="stable")[:MOST_CELLS]]
+    weights = flat[cells]
+    rows, columns = np.divmod(cells, score.shape[1])
     centres = (np.stack([columns, rows], axis=1).astype(np.float32) + 0.5) * stride
-    sides = stride * np.exp(np.minimum(box[:, rows, columns].T, 6.0))
+    sides = stride * np.exp(np.minimum(box.reshape(4, -1)[:, cells].T, 6.0))
     edges = np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], axis=1)
-    offsets = quad[:, rows, columns].T.reshape(-1, 4, 2)
+    offsets = quad.reshape(8, -1)[:, cells].T.reshape(-1, 4, 2)
     corners = centres[:, None] + stride * np.sign(offsets) * np.expm1(np.minimum(np.abs(offsets), 6.0))
     found: list[tuple[NDArray[np.float32], NDArray[np.float32], float]] = []
     kept = np.empty((0, 4), np.float32)
-    free = np.ones(len(weights), np.bool_)
+    squares, free = weights * weights, np.ones(len(weights), np.bool_)
     for index in range(len(weights)):
         if not free[index]:
             continue
@@ -184,12 +187,12 @@ def decode(
         free &= overlaps <= PART_OF_PLATE
         if len(kept) and _overlaps(edges[index], kept).max() > PART_OF_PLATE:
             continue
-        share = weights[members] ** 2
-        share /= share.sum()
+        share = squares[members] / squares[members].sum()
         mean = share @ edges[members]
-        kept = np.vstack([kept, mean])
-        plate = np.array([mean[0], mean[1], mean[2] - mean[0], mean[3] - mean[1]], np.float32)
-        found.append((plate, np.einsum("n,nij->ij", share, corners[members]), float(weights[index])))
+        kept = np.vstack([kept, mean])  # a copy
+        corner = (share @ corners[members].reshape(-1, 8)).reshape(4, 2)
+        mean[2:] -= mean[:2]
+        found.append((mean, corner, float(weights[index])))
     return found
 
 

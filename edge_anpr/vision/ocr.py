@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -85,15 +86,18 @@ class Reader:
 
 def _clarity(detection: PlateDetection, rows: int, sharpness: float) -> float:
     """How well the picture shows a plate, 0 to 1: its size, its sharpness, and how far it is turned away."""
-    top, right = detection.quad[1] - detection.quad[0], detection.quad[2] - detection.quad[1]
-    bottom, left = detection.quad[2] - detection.quad[3], detection.quad[3] - detection.quad[0]
+    a, b, c, d = detection.quad.tolist()
     # The sine between its edges: 1 seen straight on or just rolled, less when it leans.
-    lean = abs(float(top[0] * left[1] - top[1] * left[0])) / max(float(np.hypot(*top) * np.hypot(*left)), 1e-6)
-    lean *= abs(float(bottom[0] * right[1] - bottom[1] * right[0])) / max(
-        float(np.hypot(*bottom) * np.hypot(*right)), 1e-6
-    )
+    lean = _sine(a, b, d) * _sine(c, d, b)
     size = min(detection.width_px * rows / FULL_CLARITY_PX, 1.0)
     return size * size * lean * min(sharpness / FULL_SHARPNESS, 1.0)
+
+
+def _sine(corner: list[float], one: list[float], other: list[float]) -> float:
+    """Of the angle at a corner, between the ways to two others."""
+    (x, y), (x1, y1), (x2, y2) = corner, one, other
+    across = (x1 - x) * (y2 - y) - (y1 - y) * (x2 - x)
+    return abs(across) / max(math.dist(corner, one) * math.dist(corner, other), 1e-6)
 
 
 def _joined(rows: list[Posteriors]) -> Posteriors:
