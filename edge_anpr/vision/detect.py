@@ -27,10 +27,14 @@ AVERAGE_BELOW = 0.6
 CUT = 0.03
 
 
-@dataclass(slots=True)
 class _Input:
-    array: NDArray[np.uint8]
-    fitted: tuple[int, int] = (0, 0)
+    """A picture of one size as the network takes it, and where its cells lie: (cells, 2), in pixels of it."""
+
+    def __init__(self, network: Network, rows: int, columns: int, pad: int, stride: int) -> None:
+        self.array = np.full((1, 1, rows, columns), pad, np.uint8)
+        self.fitted = (0, 0)
+        self.look = network.bind(self.array)
+        self.centres = centres(rows // stride, columns // stride, stride)
 
 
 class Detector:
@@ -73,13 +77,13 @@ class Detector:
         for held in self._inputs.values():
             wipe(held.array)
             held.fitted = (0, 0)
-            self._network.run(held.array)
+            held.look.run()
 
     def _look(self, area: Gray, view: View) -> list[_Plate]:
         held = self._input(view)
         self._fit(area, view, held)
-        scores, boxes, quads = self._network.run(held.array)
-        found = decode(scores[0, 0], boxes[0], quads[0], self._threshold, self._stride)
+        scores, boxes, quads = held.look.run()
+        found = decode(scores[0, 0], boxes[0], quads[0], self._threshold, self._stride, held.centres)
         shift = np.array([view.left, view.top], np.float32)
         plates = []
         for place, corners, surety in found:
@@ -91,7 +95,7 @@ class Detector:
     def _input(self, view: View) -> _Input:
         size = (view.rows, view.columns)
         if size not in self._inputs:
-            self._inputs[size] = _Input(np.full((1, 1, *size), self._pad, np.uint8))
+            self._inputs[size] = _Input(self._network, *size, self._pad, self._stride)
         return self._inputs[size]
 
     def _fit(self, area: Gray, view: View, held: _Input) -> None:
@@ -152,17 +156,24 @@ def _placed(plate: _Plate, width: int, height: int) -> PlateDetection:
     return PlateDetection(Box(*(float(value) for value in plate.box)), plate.quad, plate.score, bool(outside))
 
 
+def centres(rows: int, columns: int, stride: int) -> NDArray[np.float32]:
+    """The middles of a network's cells, row by row, (cells, 2) as x and y in pixels of its input."""
+    down, across = np.divmod(np.arange(rows * columns), columns)
+    return (np.stack([across, down], axis=1).astype(np.float32) + np.float32(0.5)) * np.float32(stride)
+
+
 def decode(
     score: NDArray[np.float32],
     box: NDArray[np.float32],
     quad: NDArray[np.float32],
     threshold: float,
     stride: int,
+    middles: NDArray[np.float32],
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], float]]:
     """Plates from the three heads: (box [left, top, width, height], quad (4, 2), score), best first, input pixels.
 
     ``score`` (H, W) is 0 to 1; ``box`` (4, H, W) holds log distances to the four sides in strides, ``quad`` (8, H, W)
-    signed log offsets of the corners.
+    signed log offsets of the corners. ``middles``: the cells' ``centres``.
     """
     flat = score.ravel()
     cells = np.flatnonzero(flat >= threshold)
@@ -170,12 +181,11 @@ def decode(
         return []
     cells = cells[np.argsort(-flat[cells], kind="stable")[:MOST_CELLS]]
     weights = flat[cells]
-    rows, columns = np.divmod(cells, score.shape[1])
-    centres = (np.stack([columns, rows], axis=1).astype(np.float32) + 0.5) * stride
+    here = middles[cells]
     sides = stride * np.exp(np.minimum(box.reshape(4, -1)[:, cells].T, 6.0))
-    edges = np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], axis=1)
+    edges = np.concatenate([here - sides[:, :2], here + sides[:, 2:]], axis=1)
     offsets = quad.reshape(8, -1)[:, cells].T.reshape(-1, 4, 2)
-    corners = centres[:, None] + stride * np.sign(offsets) * np.expm1(np.minimum(np.abs(offsets), 6.0))
+    corners = here[:, None] + stride * np.sign(offsets) * np.expm1(np.minimum(np.abs(offsets), 6.0))
     found: list[tuple[NDArray[np.float32], NDArray[np.float32], float]] = []
     kept = np.empty((0, 4), np.float32)
     squares, free = weights * weights, np.ones(len(weights), np.bool_)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_anpr.datatypes import Gray, PlateDetection, PlateReading, Posteriors
 from edge_anpr.privacy.wipe import wipe
 from edge_anpr.vision.rectify import MARGINS, rectify, row_counts
-from edge_anpr.vision.session import MOST_CROPS, Network
+from edge_anpr.vision.session import MOST_CROPS, Network, Pass
 
 # A plate narrower than this is read worse (82 % at 43 px, 99 % at 57 px), so that its voice counts less.
 FULL_CLARITY_PX = 80.0
@@ -30,6 +30,7 @@ class Reader:
         self._std, self._min_std, self._mean = (float(standard[key]) for key in ("target_std", "min_std", "mean"))
         self._blank = int(card.fields["blank"])
         self._crops: NDArray[np.uint8] = np.zeros((MOST_CROPS, 1, card.height, card.width), np.uint8)
+        self._passes: dict[int, Pass] = {}
         self._most = 1  # crops in the largest pass since the last ``forget``
 
     def read(self, luma: Gray, detections: list[PlateDetection], margin: float = MARGINS[0]) -> list[PlateReading]:
@@ -46,7 +47,7 @@ class Reader:
                 count += rows
             sharpness = [self._standardise(crop[0]) for crop in self._crops[:count]]
             self._most = max(self._most, count)
-            (logits,) = self._network.run(self._crops[:count])
+            (logits,) = self._pass(count).run()
             for index, rows, first in batch:
                 found = [decode(logits[row], self._blank) for row in range(first, first + rows)]
                 clarity = _clarity(detections[index], rows, float(np.mean(sharpness[first : first + rows])))
@@ -64,14 +65,22 @@ class Reader:
         for slot, row in enumerate(rows):
             self._crops[slot, 0] = row
             self._standardise(self._crops[slot, 0])
-        (logits,) = self._network.run(self._crops[: len(rows)])
-        return PlateReading(_joined([decode(row, self._blank) for row in logits]), len(rows), 1.0)
+        (logits,) = self._pass(len(rows)).run()
+        found = [decode(row, self._blank) for row in logits]
+        wipe(logits)
+        return PlateReading(_joined(found), len(rows), 1.0)
 
     def forget(self) -> None:
         """Overwrite the crops, and what the runtime may keep of the last pass by a pass over nothing."""
         wipe(self._crops)
-        self._network.run(self._crops[: self._most])
+        wipe(*self._pass(self._most).run())
         self._most = 1
+
+    def _pass(self, count: int) -> Pass:
+        """Over the first so many crops."""
+        if count not in self._passes:
+            self._passes[count] = self._network.bind(self._crops[:count])
+        return self._passes[count]
 
     def _standardise(self, crop: Gray) -> float:
         """Bring a crop to one mean and contrast, in place; its sharpness, the mean step from pixel to pixel."""

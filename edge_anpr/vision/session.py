@@ -25,6 +25,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edge_anpr.errors import Unusable
+from edge_anpr.privacy.wipe import wipe
 
 _SCHEMA_ERROR = re.compile(rb"^Schema error: Trying to register schema.*\n\n?", re.MULTILINE)
 _CPU = "CPUExecutionProvider"
@@ -40,6 +41,10 @@ _HOARDERS = {"cuda", "tensorrt"}
 MOST_CROPS = 8
 # A part of a large picture is at most so much wider and higher than the detector's input (see ``views``).
 _PARTS_PX = 64
+
+
+Input = NDArray[np.uint8]
+Outputs = Sequence[NDArray[np.float32]]
 
 
 class ModelRefused(Unusable):
@@ -58,8 +63,28 @@ class Card:
     fields: dict[str, Any]
 
 
+class Pass:
+    """A pass of a network over one array, which its owner fills anew each time; the outputs are overwritten by each."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, name: str, outputs: Sequence[str], array: Input) -> None:
+        self._session, self._array, self._binding = session, array, session.io_binding()
+        first = session.run(outputs, {name: array})  # what shape they have only a pass tells
+        self._outputs: Outputs = [np.zeros_like(output) for output in first]
+        wipe(*first)
+        self._binding.bind_cpu_input(name, array)
+        for output, buffer in zip(outputs, self._outputs, strict=True):
+            self._binding.bind_output(output, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data)
+
+    def run(self) -> Outputs:
+        """The outputs in the card's order, the same arrays each time."""
+        self._session.run_with_iobinding(self._binding)
+        return self._outputs
+
+
 class Network:
     """One loaded network; ``run`` takes the input array and gives the outputs in the card's order.
+
+    What is run frame by frame is bound once: nothing is allocated for its inputs and outputs then.
 
     ``provider`` is what computes it. Of another one than the CPU that is read from the runtime's own account of a pass,
     because a session also names a provider that it gave nothing to do; ``nodes``: how many of them each computed.
@@ -107,10 +132,14 @@ class Network:
         self.hoards = bool(used.enable_cpu_mem_arena or used.enable_mem_pattern) or provider in _HOARDERS
         """Whether the runtime keeps memory from pass to pass, as the session itself says; a GPU's it always keeps."""
 
-    def run(self, array: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
+    def run(self, array: Input) -> Outputs:
         """Outputs for one input array (NCHW, uint8)."""
-        outputs: Sequence[NDArray[np.float32]] = self._session.run(self._outputs, {self._input: array})
+        outputs: Outputs = self._session.run(self._outputs, {self._input: array})
         return outputs
+
+    def bind(self, array: Input) -> Pass:
+        """A pass over this very array (NCHW, uint8, C-contiguous), to be run again and again."""
+        return Pass(self._session, self._input, self._outputs, array)
 
     def _load(
         self, model: bytes, threads: int, cache: Path | None, account: str | None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -23,7 +24,7 @@ from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.fuse import forget_read
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.rectify import row_counts
-from edge_anpr.vision.session import Card, Network, shipped
+from edge_anpr.vision.session import Card, Network, Outputs, shipped
 from tests.privacy.scan import Needle
 
 RUN = 32  # bytes of a row of pixels or values: less than that is no picture of a plate
@@ -146,10 +147,15 @@ class _Spy:
         self.array: NDArray[np.uint8] = np.empty(0, np.uint8)
         self.outputs: list[NDArray[np.float32]] = []
 
-    def run(self, array: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
-        outputs = self._network.run(array)
-        self.array, self.outputs = array.copy(), [output.copy() for output in outputs]
-        return outputs
+    def bind(self, array: NDArray[np.uint8]) -> SimpleNamespace:
+        held = self._network.bind(array)
+
+        def run() -> Outputs:
+            outputs = held.run()
+            self.array, self.outputs = array.copy(), [output.copy() for output in outputs]
+            return outputs
+
+        return SimpleNamespace(run=run)
 
 
 def _patch(form: str, number: int, picture: NDArray[Any], plate: PlateDetection, scale: float) -> Iterator[Needle]:

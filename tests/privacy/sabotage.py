@@ -12,6 +12,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 KEPT: list[Any] = []
@@ -72,18 +73,21 @@ def _keep() -> None:
 
     def watched(self: Any, frame: Any) -> Any:
         outputs: list[Any] = []
-        run = self.reader._network.run
+        bound = self.reader._pass
 
-        def noted(array: Any) -> Any:
-            found = run(array)
-            outputs.append(
-                (array.copy(), array.astype(np.float32), found[0].copy(), found[0].transpose(0, 2, 1).copy())
-            )
-            return found
+        def noted(count: int) -> Any:
+            def run() -> Any:
+                found, array = bound(count).run(), self.reader._crops[:count]
+                outputs.append(
+                    (array.copy(), array.astype(np.float32), found[0].copy(), found[0].transpose(0, 2, 1).copy())
+                )
+                return found
 
-        self.reader._network.run = noted
+            return SimpleNamespace(run=run)
+
+        self.reader._pass = noted
         seen = see(self, frame)
-        self.reader._network.run = run
+        del self.reader._pass
         if seen.sightings and state["frames"] < 5:
             state["frames"] += 1
             held = [one.array.copy() for one in self.detector._inputs.values()]

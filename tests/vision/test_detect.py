@@ -1,12 +1,15 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from edge_anpr.datatypes import PlateDetection
-from edge_anpr.vision.detect import Detector, decode
+from edge_anpr.vision.detect import Detector, centres, decode
 from edge_anpr.vision.session import Card
 from edge_anpr.vision.views import View, parts
 
 STRIDE = 8
+CELLS = centres(48, 80, STRIDE)
 
 
 def heads(
@@ -30,7 +33,7 @@ def heads(
 
 
 def test_one_plate_is_found_once_where_it_is() -> None:
-    found = decode(*heads((100, 200, 220, 226, 0.9)), 0.3, STRIDE)
+    found = decode(*heads((100, 200, 220, 226, 0.9)), 0.3, STRIDE, CELLS)
     assert len(found) == 1
     box, quad, score = found[0]
     assert box == pytest.approx([100, 200, 120, 26], abs=0.5)
@@ -39,12 +42,12 @@ def test_one_plate_is_found_once_where_it_is() -> None:
 
 
 def test_plates_come_best_first_and_neighbours_stay_two() -> None:
-    found = decode(*heads((100, 200, 160, 215, 0.6), (300, 200, 360, 215, 0.9)), 0.3, STRIDE)
+    found = decode(*heads((100, 200, 160, 215, 0.6), (300, 200, 360, 215, 0.9)), 0.3, STRIDE, CELLS)
     assert [round(float(box[0])) for box, _, _ in found] == [300, 100]
 
 
 def test_what_is_below_the_threshold_is_not_found() -> None:
-    assert decode(*heads((100, 200, 160, 215, 0.29)), 0.3, STRIDE) == []
+    assert decode(*heads((100, 200, 160, 215, 0.29)), 0.3, STRIDE, CELLS) == []
 
 
 def test_a_weaker_part_of_a_plate_is_not_a_second_plate() -> None:
@@ -56,7 +59,7 @@ def test_a_weaker_part_of_a_plate_is_not_a_second_plate() -> None:
         part[1][:, row, column],
         part[2][:, row, column],
     )
-    assert len(decode(score, box, quad, 0.3, STRIDE)) == 1
+    assert len(decode(score, box, quad, 0.3, STRIDE, CELLS)) == 1
 
 
 def test_absurd_outputs_give_finite_boxes() -> None:
@@ -64,7 +67,7 @@ def test_absurd_outputs_give_finite_boxes() -> None:
     box[:], quad[:] = 1e6, -1e6
     assert all(
         np.isfinite(plate).all() and np.isfinite(corners).all()
-        for plate, corners, _ in decode(score, box, quad, 0.3, STRIDE)
+        for plate, corners, _ in decode(score, box, quad, 0.3, STRIDE, CELLS)
     )
 
 
@@ -76,6 +79,9 @@ class Scripted:
         self.card = Card("detector", "quad-s8", 384, 640, "", fields)
         self._plates = plates
         self.sizes: list[tuple[int, int]] = []
+
+    def bind(self, array: np.ndarray) -> SimpleNamespace:
+        return SimpleNamespace(run=lambda: self.run(array))
 
     def run(self, array: np.ndarray) -> list[np.ndarray]:
         height, width = array.shape[2:]

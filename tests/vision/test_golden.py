@@ -1,8 +1,9 @@
 """The golden plates are read; and whatever computes otherwise, or stands otherwise in the file, is seen."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +14,7 @@ from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Misread, Pipeline
 from edge_anpr.vision import golden
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
-from edge_anpr.vision.session import Network, networks
-
-Outputs = Sequence[NDArray[np.float32]]
+from edge_anpr.vision.session import Network, Outputs, networks
 
 
 class Faulty:
@@ -24,8 +23,9 @@ class Faulty:
     def __init__(self, network: Network, fault: Callable[[list[NDArray[np.float32]]], Outputs]) -> None:
         self._network, self._fault, self.card = network, fault, network.card
 
-    def run(self, array: NDArray[np.uint8]) -> Outputs:
-        return self._fault([output.copy() for output in self._network.run(array)])
+    def bind(self, array: NDArray[np.uint8]) -> SimpleNamespace:
+        held = self._network.bind(array)
+        return SimpleNamespace(run=lambda: self._fault([output.copy() for output in held.run()]))
 
 
 def told(detector: object, ocr: object, known: golden.Golden | None = None) -> list[str]:

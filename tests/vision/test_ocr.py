@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,9 @@ class Scripted:
         self.card = Card("ocr", "ctc", 32, 128, "", {"input": {"standardise": standard}, "blank": 0})
         self._texts = list(texts)
         self.shown: list[np.ndarray] = []
+
+    def bind(self, crops: np.ndarray) -> SimpleNamespace:
+        return SimpleNamespace(run=lambda: self.run(crops))
 
     def run(self, crops: np.ndarray) -> list[np.ndarray]:
         self.shown += [crop[0].copy() for crop in crops]

@@ -37,6 +37,20 @@ def test_the_shipped_networks_run_and_say_on_what() -> None:
     )
 
 
+def test_a_bound_pass_reads_its_array_anew_and_overwrites_its_own_outputs() -> None:
+    network = Network(shipped("ocr"), "ocr", "ctc")
+    rows = np.random.default_rng(1).integers(0, 256, (3, 1, 32, 128), np.uint8)
+    held = network.bind(rows[:2])
+    (first,) = held.run()
+    assert np.array_equal(first, network.run(rows[:2])[0])
+    before = first.copy()
+    rows[1] = rows[2]
+    (second,) = held.run()
+    assert second is first
+    assert np.array_equal(second, network.run(rows[:2])[0])
+    assert not np.array_equal(second, before)
+
+
 def test_loading_keeps_the_noise_of_debians_runtime_from_stderr_and_nothing_else(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
