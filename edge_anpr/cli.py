@@ -7,21 +7,20 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
 import edge_anpr
-from edge_anpr.cli_centre import centre
-from edge_anpr.cli_load import load
-from edge_anpr.cli_provision import provision
 from edge_anpr.cli_types import HOST_PORT
-from edge_anpr.cli_watchlist import watchlist
 from edge_anpr.errors import Unusable
 
 # numpy and OpenCV each bring an OpenBLAS that starts a thread per core; nothing here multiplies large matrices.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# pydantic would search all that Python has installed for plugins of its own, and run them in the daemons.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 # OpenCV reads these when it is imported, and could be made to print what it works on.
 for _name in ("OPENCV_TRACE", "OPENCV_DUMP_CONFIG", "OPENCV_LOG_LEVEL"):
     os.environ.pop(_name, None)
@@ -39,8 +38,21 @@ _config_option = click.option(
 )
 
 
+# Commands of an office, each in its own module: a daemon does not load them (4 MB).
+_ELSEWHERE = ("centre", "load", "provision", "watchlist")
+
+
 class _Commands(click.Group):
     """Turns what a person must mend into one clear line and exit code 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted((*super().list_commands(ctx), *_ELSEWHERE))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _ELSEWHERE:
+            command: click.Command = getattr(import_module(f"edge_anpr.cli_{cmd_name}"), cmd_name)
+            return command
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -65,12 +77,6 @@ def main() -> None:
     Your list:   edge-anpr watchlist --help
     Many units:  edge-anpr centre --help, edge-anpr provision --help, edge-anpr load --help
     """  # noqa: D301 - click wants a real backspace before lines that it is to keep
-
-
-main.add_command(watchlist)
-main.add_command(centre)
-main.add_command(load)
-main.add_command(provision)
 
 
 @main.command()

@@ -49,3 +49,17 @@ def test_an_installed_package_reads_plates_far_from_any_checkout(wheel: Path, tm
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 10
+
+
+@pytest.mark.parametrize(
+    ("daemon", "without"),
+    [
+        ("publisher", {"numpy", "cv2", "onnxruntime", "sqlalchemy", "rich", "edge_anpr.cli_centre"}),
+        ("recogniser", {"paho", "sqlalchemy", "rich", "matplotlib", "edge_anpr.cli_centre", "edge_anpr.tools"}),
+    ],
+)
+def test_a_daemon_loads_nothing_that_it_does_not_need(daemon: str, without: set[str]) -> None:
+    code = f"import sys; from edge_anpr import cli, config; import edge_anpr.unit.{daemon}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "edge_anpr.cli" in loaded
+    assert not without & set(loaded)

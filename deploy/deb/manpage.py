@@ -56,7 +56,9 @@ def page(root: click.Group, *, version: str, date: str) -> str:
 
 def _below(context: click.Context) -> Iterator[click.Context]:
     if isinstance(context.command, click.Group):
-        for name, command in sorted(context.command.commands.items()):
+        for name in context.command.list_commands(context):
+            command = context.command.get_command(context, name)
+            assert command is not None
             here = click.Context(command, info_name=name, parent=context)
             yield here
             yield from _below(here)

@@ -19,6 +19,7 @@ import edge_anpr
 from edge_anpr.camera.files import Clip, still
 from edge_anpr.datatypes import Frame, Track
 from edge_anpr.errors import Unusable
+from edge_anpr.privacy import process
 from edge_anpr.tools import machine
 from edge_anpr.unit.attention import Attention, Glance
 from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Material, Pipeline, Seen
@@ -120,6 +121,7 @@ class Bench:
 
     def __init__(self, threads: int) -> None:
         cv2.setNumThreads(threads)
+        process.overwrite_freed()  # as on a unit
         self.threads = threads
         self.detector, self.ocr = _Noted("detector", "quad-s8", threads), _Noted("ocr", "ctc", threads)
         self.pipeline().clean()
