@@ -1,4 +1,4 @@
-"""How many instructions a pass takes on the processor of a Raspberry Pi: counted under emulation, where time means nothing.
+"""How many instructions a pass takes on a Raspberry Pi's processor, counted under emulation, where time means nothing.
 
     python -m tests.system.instructions --qemu qemu-aarch64      # writes docs/speed/instructions.json
 
@@ -62,17 +62,17 @@ def told(path: Path) -> dict[str, int]:
     """What a pass executed: all, in blocks that multiply (and the rest of them), and the multiplications by kind."""
     blocks: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for line in path.read_text("ascii").splitlines():
-        block, _, opcode, ran = line.split()
-        blocks[block].append((int(opcode, 16), int(ran)))
+        address, _, opcode, ran = line.split()
+        blocks[address].append((int(opcode, 16), int(ran)))
     found: Counter[str] = Counter()
     for block in blocks.values():
-        kinds = Counter[str]()
-        for opcode, ran in block:
-            kinds.update({kind: ran for kind, of in emulated.MULTIPLIES.items() if emulated.is_one(opcode, of)})
+        kinds: Counter[str] = Counter()
+        for code, times in block:
+            kinds.update({kind: times for kind, of in emulated.MULTIPLIES.items() if emulated.is_one(code, of)})
         found += kinds
-        ran_in = sum(ran for _, ran in block)
-        found["all"] += ran_in
-        found["multiplying blocks"] += ran_in if kinds else 0
+        executed = sum(times for _, times in block)
+        found["all"] += executed
+        found["multiplying blocks"] += executed if kinds else 0
     return dict(found)
 
 
