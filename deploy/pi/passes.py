@@ -92,11 +92,8 @@ def main() -> None:
     """Measure and print."""
     cv2.setNumThreads(1)
     expected = json.loads(Path(sys.argv[1]).read_bytes())
-    print(
-        f"**{machine.name()}**, {platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}, "
-    )
-    print(f"ONNX Runtime {version('onnxruntime')}, OpenCV {cv2.__version__}, numpy {np.__version__}\n")
-    print(f"before: {state()}\n", flush=True)
+    versions = f"Python {platform.python_version()}, ONNX Runtime {version('onnxruntime')}, OpenCV {cv2.__version__}"
+    print(f"**{machine.name()}**, {platform.machine()}, Linux {platform.release()}, {versions}\n\nbefore: {state()}\n")
     for line in table(expected):
         print(line, flush=True)
     clip = Path(bench.__file__).parents[1] / "demo" / "clip.mp4"
