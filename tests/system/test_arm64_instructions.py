@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge_anpr.vision import golden
 from edge_anpr.vision.session import Network, shipped
 from tests.system import emulated, root
+from tests.system.container import Container
 
 pytestmark = pytest.mark.system
 
@@ -95,3 +96,16 @@ def test_debian_s_runtime_does_not_load_on_a_raspberry_pi_4(tmp_path: Path) -> N
         "Debian has repaired it: take the warnings out of README.md, docs/install.md and docs/speed/arm.md; "
         + ran.said[-2000:]
     )
+
+
+def test_the_package_says_that_it_does_not_work_there(package: Path, tmp_path: Path) -> None:
+    at = Container(root.arm64(), tmp_path / "run")
+    try:
+        inside = tmp_path / "run/upper/root"
+        inside.mkdir()
+        shutil.copy(package, inside)
+        said = at.once("env", f"QEMU_CPU={emulated.PI4}", "dpkg", "--install", f"/root/{package.name}", timeout_s=900)
+    finally:
+        at.gone()
+    assert "edge-anpr: THIS UNIT READS NO PLATES: Debian's ONNX Runtime" in said
+    assert "THE SELF-TEST FAILED" not in said
