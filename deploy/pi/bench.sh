@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the two networks and a frame take on this board, beside what docs/speed/arm.md expects of a Raspberry Pi:
 #
-#   deploy/pi/bench.sh > bench.md       from a checkout; two to ten minutes; send us bench.md
+#   deploy/pi/bench.sh > bench.md       from a checkout, in some minutes; send us bench.md
 #
 # Taken is the edge-anpr that is installed, by its package or by deploy/venv/install. Where there is none, or its ONNX
 # Runtime does not load (Debian 13's on a Raspberry Pi 4), a venv is made in a temporary folder, 400 MB, and deleted.
