@@ -7,12 +7,13 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from tests.bench.curves import Curve
 from tests.bench.history import Run
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-COLOURS = ("#1f6f8b", "#a33", "#3a3", "#888", "#c80", "#639")
+COLOURS = ("#1f6f8b", "#a33", "#3a3", "#888", "#c80", "#639", "#063")
 
 
 def draw_history(runs: Sequence[Run], picture: Path) -> None:
@@ -33,5 +34,24 @@ def draw_history(runs: Sequence[Run], picture: Path) -> None:
     for axes in (ratio, core):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
+    figure.savefig(picture, dpi=110)
+    plt.close(figure)
+
+
+def draw_curve(curve: Curve, picture: Path) -> None:
+    """Each cost over what grows; both axes in decades where that spans more than two of them."""
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    across = [x for points in curve.lines.values() for x, _ in points]
+    least = min((x for x in across if x), default=1)
+    for colour, (name, points) in zip(COLOURS, curve.lines.items(), strict=False):
+        axes.plot([x for x, _ in points], [y for _, y in points], "o-", color=colour, lw=1, ms=4, label=name)
+    if max(across) / least > 100:
+        axes.set(xscale="log", yscale="log")
+    else:
+        axes.set_ylim(0, None)
+    axes.set_xlabel(curve.x)
+    axes.legend(fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
     figure.savefig(picture, dpi=110)
     plt.close(figure)
