@@ -14,6 +14,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 COLOURS = ("#1f6f8b", "#a33", "#3a3", "#888", "#c80", "#639", "#063")
+UNITS = {"ms", "µs", "seconds", "MB"}
 
 
 def draw_history(runs: Sequence[Run], picture: Path) -> None:
@@ -39,11 +40,12 @@ def draw_history(runs: Sequence[Run], picture: Path) -> None:
 
 
 def draw_curve(curve: Curve, picture: Path) -> None:
-    """Each cost over what grows; both axes in decades where that spans more than two of them."""
+    """Each cost that has a unit, over what grows; both axes in decades where that spans more than two of them."""
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    across = [x for points in curve.lines.values() for x, _ in points]
+    lines = {name: points for name, points in curve.lines.items() if UNITS & set(name.replace(",", "").split())}
+    across = [x for points in lines.values() for x, _ in points]
     least = min((x for x in across if x), default=1)
-    for colour, (name, points) in zip(COLOURS, curve.lines.items(), strict=False):
+    for colour, (name, points) in zip(COLOURS, lines.items(), strict=False):
         axes.plot([x for x, _ in points], [y for _, y in points], "o-", color=colour, lw=1, ms=4, label=name)
     if max(across) / least > 100:
         axes.set(xscale="log", yscale="log")
