@@ -42,7 +42,7 @@ def growth(points: Points) -> str:
     if min(first, cost, last) <= 0:
         return "-"
     power = math.log(last / cost) / math.log(most / first)
-    words = ((0.15, "not"), (0.85, "slower than linear"), (1.2, "linear"), (math.inf, "faster than linear"))
+    words = ((0.2, "not"), (0.85, "slower than linear"), (1.2, "linear"), (math.inf, "faster than linear"))
     return next(word for limit, word in words if power <= limit)
 
 
