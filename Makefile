@@ -60,7 +60,7 @@ scale: $(VENV)/.dev services ## hundreds of units against the shipped broker and
 soak: $(VENV)/.dev $(VENV)/.evaluate services ## a day's frames through a real unit: does anything grow? (root; one to three hours): ARGS="--frames N"
 	@$(SUDO) env PYTHONPATH=.:models/training $(BIN)/python -m tests.soak $(ARGS)
 
-bench: $(VENV)/.evaluate ## what a look costs on several roads, beside the last run kept (5 minutes): ARGS=--keep, CLIPS=folder
+bench: $(VENV)/.evaluate ## what a look costs on several roads, beside the last run kept (2 minutes): ARGS=--keep, CLIPS=folder
 	@PYTHONPATH=.:models/training $(BIN)/python -m tests.bench $(if $(CLIPS),--clips '$(CLIPS)') $(ARGS)
 
 bench-peers: $(VENV)/.evaluate ## processor time and right plates beside RapidOCR in one run (3 minutes); writes docs/speed/peers.md

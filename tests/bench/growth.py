@@ -1,7 +1,7 @@
 """``python -m tests.bench.growth``: how each cost of a unit grows with what may grow around it.
 
-Writes growth.json, the tables of growth.md between their marks, and the pictures that it shows. ``--only`` measures some
-curves anew and leaves the others as they are.
+Writes growth.json, the tables of growth.md between their marks, and the pictures that it shows. ``--only`` measures
+some curves anew and leaves the others as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import edge_anpr
 from edge_anpr import files
 from edge_anpr.tools import machine
 from edge_anpr.tools.terminal import progress
-from tests.bench import listed, looks, networks, passing, picture, units, waiting
+from tests.bench import listed, looks, networks, passing, units, waiting
 from tests.bench.__main__ import DOCS
 from tests.bench.curves import Curve
 
@@ -61,6 +61,8 @@ def main() -> int:
             text = published(document.read_text("utf-8"), curve)
             files.replace(document, text.encode())
             if f"growth-{name}.png" in text:
+                from tests.bench import picture  # it names matplotlib, without which all else runs
+
                 picture.draw_curve(curve, said.out / f"growth-{name}.png")
     return 0
 

@@ -41,7 +41,7 @@ def draw_history(runs: Sequence[Run], picture: Path) -> None:
 
 def draw_curve(curve: Curve, picture: Path) -> None:
     """Each cost that has a unit, over what grows; both axes in decades where that spans more than two of them."""
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
     lines = {name: points for name, points in curve.lines.items() if UNITS & set(name.replace(",", "").split())}
     across = [x for points in lines.values() for x, _ in points]
     least = min((x for x in across if x), default=1)
@@ -52,7 +52,7 @@ def draw_curve(curve: Curve, picture: Path) -> None:
     else:
         axes.set_ylim(0, None)
     axes.set_xlabel(curve.x)
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
     figure.savefig(picture, dpi=110)
