@@ -45,11 +45,11 @@ each picture by itself. Milliseconds of processor time, medians. {where}.
 
 RapidOCR (PP-OCR, Apache-2.0) reads any text in a picture, which is more than is asked of it here; its models are those
 of the package, and text that lies upside down is not looked for. What it says is kept as letters and digits, in
-capitals. A plate inside a longer text is one to which it added, say, the country's letters at the edge; other texts
-are what else it read, most of it parts of plates. Of edge-anpr stands what it would call a plate of one picture: as a
-recording, each part of the far road is looked at once and each plate cut once; as a still, the parts go deeper and
-three cuts are read. A unit on a road looks at one part a frame, and several frames speak for one plate: what that costs
-is in [speed.md](../speed.md).
+capitals. A plate inside a longer text is one to which it added, say, the country's letters at the edge; others are
+texts with no plate in them, misread plates among them. Of edge-anpr stands what it would call a plate of one picture:
+as a recording, each part of the far road is looked at once and each plate cut once; as a still, the parts go deeper
+and three cuts are read. A unit on a road looks at one part a frame, and several frames speak for one plate: what that
+costs is in [speed.md](../speed.md).
 
 The clip is composed of photos of cars, with drawn plates set into them; the road is drawn. That is little material, and
 our own renderer, by whose plates our networks were trained, drew the plates: it says what each costs, and only roughly
