@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300
 
-.PHONY: help run test system-test check deb services torture soak scale broker-certs prove-forgetting fuzz format evaluate year train demo clean
+.PHONY: help run test system-test check deb services torture soak scale bench bench-peers broker-certs prove-forgetting fuzz format evaluate year train demo clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -59,6 +59,12 @@ scale: $(VENV)/.dev services ## hundreds of units against the shipped broker and
 
 soak: $(VENV)/.dev $(VENV)/.evaluate services ## a day's frames through a real unit: does anything grow? (root; one to three hours): ARGS="--frames N"
 	@$(SUDO) env PYTHONPATH=.:models/training $(BIN)/python -m tests.soak $(ARGS)
+
+bench: $(VENV)/.evaluate ## what a look costs on several roads, beside the last run kept (2 minutes): ARGS=--keep, CLIPS=folder
+	@PYTHONPATH=.:models/training $(BIN)/python -m tests.bench $(if $(CLIPS),--clips '$(CLIPS)') $(ARGS)
+
+bench-peers: $(VENV)/.evaluate ## processor time and right plates beside RapidOCR in one run (3 minutes); writes docs/speed/peers.md
+	@PYTHONPATH=.:models/training $(BIN)/python -m tests.bench.peers $(ARGS)
 
 broker-certs: $(VENV)/.dev ## an authority and a broker's certificate: make broker-certs NAME=mqtt.example.org (see docs/broker.md)
 	@$(BIN)/edge-anpr provision ca authority

@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
 from edge_anpr.datatypes import Box, PlateDetection
+from edge_anpr.vision import track
 from edge_anpr.vision.track import Tracker
 
 FRAME_NS = 83_000_000
@@ -73,3 +75,31 @@ def test_while_nothing_moves_what_was_seen_last_is_there_still_and_what_was_miss
         tracker.hold(tick * second)
     here, ended = tracker.update([at(100, 100)], 40, 20 * second)
     assert ([track.number for track in here], [track.number for track in ended]) == ([1], [2])
+
+
+def test_only_near_plates_are_compared_and_none_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    frames = [
+        [at(float(x), float(y), float(wide)) for x, y, wide in rng.uniform((0, 0, 30), (600, 400, 160), (30, 3))]
+        for _ in range(20)
+    ]
+    found = follow(*frames)
+    monkeypatch.setattr(
+        track, "_neighbours", lambda plates, tracks, _: ((i, n) for n in range(len(tracks)) for i in range(len(plates)))
+    )
+    assert found == follow(*frames)
+
+
+def test_comparing_grows_with_the_plates_and_not_with_their_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+    distance = track._distance
+
+    def counted(*pair: object) -> float | None:
+        nonlocal compared
+        compared += 1
+        return distance(*pair)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(track, "_distance", counted)
+    row = [at(400.0 * place, 100) for place in range(100)]
+    assert follow(row, row)[-1] == [*range(1, 101)]
+    assert compared == len(row)
