@@ -38,6 +38,17 @@ class Frame:
     lores: Gray = field(repr=False)
     colour: Colour | None = field(default=None, repr=False)
 
+    def part(self, left: float, top: float, width: float, height: float) -> Frame:
+        """A rectangle of it, in shares of its sides; the planes are views of these, not copies."""
+
+        def cut(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            rows, columns = plane.shape[:2]
+            x, y = round(left * columns), round(top * rows)
+            return plane[y : max(round((top + height) * rows), y + 1), x : max(round((left + width) * columns), x + 1)]
+
+        colour = None if self.colour is None else cut(self.colour)
+        return Frame(self.index, self.captured_ns, cut(self.luma), cut(self.lores), colour)
+
 
 @dataclass(frozen=True, slots=True)
 class Box:

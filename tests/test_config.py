@@ -162,7 +162,10 @@ def test_a_gstreamer_pipeline_is_not_shown_and_what_is_shown_is_none(written: Wr
     assert [key for _, key in mistakes(written(shown))] == ["camera.pipeline"]
 
 
-@pytest.mark.parametrize("camera", ["gstreamer, number: 1", "picamera2, zoom: 2.0, lens_position: 0.1", "v4l2"])
+@pytest.mark.parametrize(
+    "camera",
+    ["gstreamer, number: 1", "picamera2, zoom: 2.0, lens_position: 0.1", "v4l2, region: {left: 0.25, width: 0.5}"],
+)
 def test_what_check_prints_of_a_camera_is_the_same_camera(written: Write, camera: str) -> None:
     unit = load(written(GOOD.replace("clip, path: clip.mp4", camera)))
     assert load(written(config.effective(unit))) == unit
@@ -179,6 +182,7 @@ def test_what_check_prints_of_a_camera_is_the_same_camera(written: Write, camera
         ("picamera2, device: /dev/video0", "camera.device", "belongs to source: v4l2, and this is source: picamera2"),
         ("gstreamer, pipeline: videotestsrc", "camera.pipeline", "end it in: ! appsink"),
         ("gstreamer, pipeline: a ! appsink, fps: 30", "camera", "the pipeline says it all: write fps into it"),
+        ("v4l2, region: {left: 0.5, width: 0.6}", "camera.region", "reaches beyond the picture"),
         ("v4l2, pixels: h264", "camera.pixels", "'any', 'mjpeg' or 'yuyv'"),
         ("webcam", "camera", "source is one of clip, folder, gstreamer, picamera2, rtsp, v4l2"),
     ],

@@ -29,9 +29,25 @@ def _pipeline(value: str) -> str:
     return value
 
 
+class Region(Strict):
+    """The part of the picture that is looked at, in shares of it from the left and the top."""
+
+    left: float = Field(default=0.0, ge=0, le=0.95)
+    top: float = Field(default=0.0, ge=0, le=0.95)
+    width: float = Field(default=1.0, ge=0.05, le=1)
+    height: float = Field(default=1.0, ge=0.05, le=1)
+
+    @model_validator(mode="after")
+    def _inside(self) -> Region:
+        if self.left + self.width > 1 + 1e-9 or self.top + self.height > 1 + 1e-9:
+            raise ValueError("reaches beyond the picture: left + width, and top + height, are 1 at most")
+        return self
+
+
 class _Camera(Strict):
     id: Name = "cam-1"
     direction: Literal["in", "out", "both", "unknown"] = "unknown"
+    region: Region | None = None
 
 
 class ClipCamera(_Camera):

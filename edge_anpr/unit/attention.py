@@ -27,7 +27,7 @@ class Glance(Enum):
 class Attention:
     """Asked of every frame of one camera, with the tracks under way.
 
-    ``rate`` tells, 0 to 1, what share of the usual looks heat allows now.
+    ``rate`` tells, 0 to 1, what share of the usual looks heat allows now. ``asleep``: nothing has moved for a while.
     """
 
     def __init__(self, rate: Callable[[], float] = lambda: 1.0) -> None:
@@ -35,6 +35,7 @@ class Attention:
         self._motion = Motion()
         self._awake_until_ns = self._compared_ns = -math.inf
         self._due_ns: float | None = None
+        self.asleep = True
 
     def glance(self, frame: Frame, tracks: Sequence[Track]) -> Glance:
         """What to do with this frame."""
@@ -43,12 +44,12 @@ class Attention:
             if now_ns > self._awake_until_ns:
                 self._due_ns = None  # somebody enters: look at once
             self._awake_until_ns = now_ns + AWAKE_NS
-        asleep = now_ns > self._awake_until_ns
+        self.asleep = now_ns > self._awake_until_ns
         if self._due_ns is None:
             self._due_ns = now_ns
         if now_ns < self._due_ns:
-            return Glance.ASLEEP if asleep else Glance.PASS
-        every_ns = 1e9 / (ASLEEP_HZ if asleep else self._rate() * (SLOW_HZ if _are_slow(tracks) else FAST_HZ))
+            return Glance.ASLEEP if self.asleep else Glance.PASS
+        every_ns = 1e9 / (ASLEEP_HZ if self.asleep else self._rate() * (SLOW_HZ if _are_slow(tracks) else FAST_HZ))
         # Frames come when they come: what one is late the next may be early.
         self._due_ns = max(self._due_ns, now_ns - every_ns) + every_ns
         return Glance.LOOK

@@ -99,7 +99,7 @@ class Pipeline:
 
     def prove(self) -> None:
         """Read the golden plates, which is also the first pass of each network. Raises Misread when one is misread."""
-        wrong = golden.complaints(golden.load(), self.detector, self.reader)
+        wrong = golden.complaints(golden.load(), self.detector.of_whole_pictures(), self.reader)
         if wrong:
             raise Misread(
                 f"the networks do not read here what they read elsewhere: {'; '.join(wrong)}. Their files are whole: "

@@ -109,9 +109,10 @@ def run(config: Config) -> int:
         tell_lists,
     )
     passes = PassCounter(config.privacy.epoch_minutes * 60_000_000_000)
-    stills = isinstance(config.camera, FolderCamera)
+    stills, part = isinstance(config.camera, FolderCamera), config.camera.region
+    region = None if part is None else (part.left, part.top, part.width, part.height)
     pipeline = Pipeline(
-        Detector(loaded["detector"], DETECTION_THRESHOLD),
+        Detector(loaded["detector"], DETECTION_THRESHOLD, region[2:] if region and not stills else (1.0, 1.0)),
         Reader(loaded["ocr"]),
         Material.STILL if stills else Material.LIVE,
     )
@@ -136,7 +137,7 @@ def run(config: Config) -> int:
 
     governor = Governor(alarms)
     attention = None if stills else Attention(lambda: governor.rate)
-    vision = Vision(pipeline, decider, lists, passes, box, counters, attention)
+    vision = Vision(pipeline, decider, lists, passes, box, counters, attention, region)
     rounds = Rounds(
         config.health.interval_s, telling, counters, box, lists, passes,
         sources=sources,

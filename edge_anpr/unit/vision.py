@@ -27,15 +27,16 @@ class Vision:
     """Takes frames out of ``box``; ``recycle`` gets each back once it has been looked at.
 
     While no list is in force no frame is looked at. ``attention`` says which are worth it, without it all are.
+    ``region`` is the part of each that is looked at: left, top, width and height in shares of it.
     ``pulse`` begins when the networks have proved themselves.
     """
 
     def __init__(
         self, pipeline: Pipeline, decider: Decider, lists: Lists, passes: PassCounter, box: LatestFrame,
-        counters: Counters, attention: Attention | None = None,
+        counters: Counters, attention: Attention | None = None, region: tuple[float, float, float, float] | None = None,
     ) -> None:  # fmt: skip
         self._pipeline, self._decider, self._lists, self._passes = pipeline, decider, lists, passes
-        self._box, self._counters, self._attention = box, counters, attention
+        self._box, self._counters, self._attention, self._region = box, counters, attention, region
         self.pulse = Pulse("vision")
         self._clean = True
         self._frame_ns = self._arrived_ns = self._plate_ns = 0
@@ -58,7 +59,7 @@ class Vision:
                     self._counters.last_frame_ns = now_ns
                     recycle(frame)
             elif frame is not None:
-                self._look(frame, now_ns)
+                self._look(frame if self._region is None else frame.part(*self._region), now_ns)
                 recycle(frame)
             elif now_ns - self._arrived_ns > MAX_GAP_NS:
                 self._settle()  # the camera is gone, and with it whatever was under way
@@ -75,7 +76,7 @@ class Vision:
         self._frame_ns, self._arrived_ns = frame.captured_ns, now_ns
         tracker = self._pipeline.tracker
         glance = self._attention.glance(frame, tracker.under_way) if self._attention else Glance.LOOK
-        self._counters.came(time.monotonic_ns(), moves=glance is not Glance.ASLEEP)
+        self._counters.came(time.monotonic_ns(), moves=self._attention is None or not self._attention.asleep)
         if glance is Glance.ASLEEP:
             tracker.hold(frame.captured_ns)
         if glance is not Glance.LOOK:

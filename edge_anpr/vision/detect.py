@@ -40,16 +40,21 @@ class _Input:
 class Detector:
     """Finds plates in a frame; quads and boxes come back in pixels of the full picture.
 
-    Input buffers are made once for pictures of one size; ``forget`` overwrites what the last one left.
+    Input buffers are made once for pictures of one size; ``forget`` overwrites what the last one left. ``shares``: how
+    much of the camera's picture frames show, across and down; the network's work shrinks with them.
     """
 
-    def __init__(self, network: Network, threshold: float) -> None:
-        self._network, self._threshold = network, threshold
+    def __init__(self, network: Network, threshold: float, shares: tuple[float, float] = (1.0, 1.0)) -> None:
+        self._network, self._threshold, self._shares = network, threshold, shares
         self._stride = int(network.card.fields["stride"])
         self._pad = int(network.card.fields["input"]["pad"])
         self._inputs: dict[tuple[int, int], _Input] = {}
         self._whole: View | None = None
         self.whole_view(network.card.width, network.card.height)  # so that ``forget`` has a pass to make
+
+    def of_whole_pictures(self) -> Detector:
+        """Another one on the same network, without ``shares``."""
+        return Detector(self._network, self._threshold)
 
     def whole_view(self, width: int, height: int) -> View:
         """The view of a whole picture of this size."""
@@ -58,7 +63,7 @@ class Detector:
             wipe(*(held.array for held in self._inputs.values()))
             self._inputs.clear()
             card = self._network.card
-            self._whole = whole(width, height, card.width, card.height)
+            self._whole = whole(width, height, card.width, card.height, self._shares)
             self._input(self._whole)
         return self._whole
 

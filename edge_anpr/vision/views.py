@@ -44,9 +44,12 @@ class View:
     is_whole: bool = False
 
 
-def whole(width: int, height: int, columns: int, rows: int) -> View:
-    """The whole picture of ``width`` × ``height`` pixels in an input of at most ``columns`` × ``rows``."""
-    scale = min(columns / width, rows / height)
+def whole(width: int, height: int, columns: int, rows: int, shares: tuple[float, float] = (1.0, 1.0)) -> View:
+    """The whole picture of ``width`` × ``height`` pixels in an input of at most ``columns`` × ``rows``.
+
+    ``shares``: how much of the camera's picture it is, across and down. A part is not seen larger for being a part.
+    """
+    scale = min(columns * shares[0] / width, rows * shares[1] / height)
     return View(0, 0, width, height, scale, _cells(width * scale), _cells(height * scale), is_whole=True)
 
 

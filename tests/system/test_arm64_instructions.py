@@ -21,8 +21,8 @@ from tests.system.container import Container
 pytestmark = pytest.mark.system
 
 _TRANSLATED = re.compile(r"^0x([0-9a-f]+):\s+([0-9a-f]{8})\s", re.MULTILINE)
-# Debian's 1.21 rounds the weights of the last convolutions, and is off by up to 0.6 % on noise; the same version gives the
-# same bits on x86 and arm64. What is read is compared by ``test_arm64.py``.
+# Debian's 1.21 rounds the weights of the last convolutions, and is off by up to 0.6 % on noise; the same version gives
+# the same bits on x86 and arm64. What is read is compared by ``test_arm64.py``.
 MOST_OF_RANGE = 0.02
 
 Outputs = dict[str, NDArray[np.float32]]

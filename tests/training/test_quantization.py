@@ -57,7 +57,7 @@ def test_int8_finds_as_many_rendered_plates_as_float() -> None:
         plates += len(truths)
         score, box, quad = network.run(picture[None, None])
         heads = reference.detector(weights, picture)
-        cells = detect.centres(*score.shape[2:], 8)
+        cells = detect.centres(score.shape[2], score.shape[3], 8)
         both = {
             "float": detect.decode(heads[0][0], heads[1], heads[2], 0.3, 8, cells),
             "int8": detect.decode(score[0, 0], box[0], quad[0], 0.3, 8, cells),

@@ -192,3 +192,33 @@ def test_a_signal_that_another_thread_is_given_is_heard_as_well() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "ended in order\n")
+
+
+HEATED = DAEMON.replace(
+    "from edge_anpr.unit import recogniser, journal",
+    "from edge_anpr.unit import governor, journal, recogniser\n"
+    "from functools import partial\n"
+    "recogniser.Governor = partial(governor.Governor, sysfs=Path(sys.argv[2]))",
+)
+
+
+def test_a_hot_board_is_told_and_looks_at_fewer_frames(tmp_path: Path) -> None:
+    zone = tmp_path / "sys/class/thermal/thermal_zone0"
+    zone.mkdir(parents=True)
+    for name, text in (("type", "cpu-thermal"), ("temp", "91000")):
+        (zone / name).write_text(text)
+    config = unit(tmp_path, tmp_path / "outbox.db", camera_of("live"))
+    process = subprocess.Popen([sys.executable, "-c", HEATED, config, tmp_path / "sys"], stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: (tmp_path / "outbox.db").exists(), 30)
+        outbox = Outbox(tmp_path / "outbox.db", 10**6)
+        until(lambda: json.loads(outbox.state("health") or b"{}").get("frames_moving", 0) > 36, 40)
+        health = json.loads(outbox.state("health") or b"{}")
+        alarms = [alarm["code"] for alarm in json.loads(outbox.state("alarm") or b"{}")["active"]]
+        outbox.close()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert (health["temperature_c"], health["rate"]) == (91.0, 0.25)
+    assert "hot" in alarms
+    assert health["looks"] < 0.5 * health["frames_moving"]

@@ -52,6 +52,7 @@ class Told(list[str]):
         self.append(f"hold {now_ns}")
 
     def glance(self, frame: Frame, tracks: list[Track]) -> Glance:
+        self.asleep = frame.index > 8
         return {8: Glance.PASS, 9: Glance.ASLEEP}.get(frame.index, Glance.LOOK)
 
     def forget(self) -> None:
@@ -92,7 +93,7 @@ def test_frames_that_are_not_looked_at_are_counted_and_handed_back_and_tracks_ar
     vision = Vision(told, told, told, PassCounter(10**18), box, counters, told)  # type: ignore[arg-type]
     thread = threading.Thread(target=vision.run, args=(stop, lambda frame: told.append(f"recycle {frame.index}")))
     thread.start()
-    for index in (7, 8, 9):
+    for index in (7, 8, 9, 10):  # the last one is a look at a road on which nothing moves
         box.put(Frame(index, index, plane, plane))
         until(partial(told.__contains__, f"recycle {index}"))
     stop.set()
@@ -100,4 +101,26 @@ def test_frames_that_are_not_looked_at_are_counted_and_handed_back_and_tracks_ar
     begin = told.index("see 7")
     assert told[begin : begin + 6] == ["see 7", "decide", "recycle 7", "recycle 8", "hold 9", "recycle 9"]
     assert told[begin - 2 : begin] == told[-2:] == ["clean", "forget"]
-    assert (counters.frames, counters.frames_moving, counters.looks) == (3, 2, 1)
+    assert (counters.frames, counters.frames_moving, counters.looks) == (4, 2, 2)
+
+
+def test_of_a_region_only_its_part_is_looked_at_and_the_whole_frame_is_handed_back() -> None:
+    class Shown(Told):
+        def see(self, frame: Frame) -> Seen:
+            self.planes = frame.luma.copy(), frame.lores.copy(), frame.colour.copy() if frame.colour is not None else 0
+            return super().see(frame)
+
+    told, box = Shown(), LatestFrame()
+    luma = np.arange(96, dtype=np.uint8).reshape(8, 12)
+    frame, handed_back = Frame(7, 0, luma, luma[::2, ::2].copy(), np.dstack([luma] * 3)), list[Frame]()
+    box.put(frame)
+    box.close()
+    region = (0.5, 0.25, 0.5, 0.5)
+    Vision(told, told, told, PassCounter(10**18), box, Counters(), region=region).run(  # type: ignore[arg-type]
+        threading.Event(), handed_back.append
+    )
+    seen, small, colour = told.planes
+    assert np.array_equal(seen, luma[2:6, 6:])
+    assert np.array_equal(small, luma[::2, ::2][1:3, 3:])
+    assert np.array_equal(colour, np.dstack([luma[2:6, 6:]] * 3))
+    assert handed_back == [frame]

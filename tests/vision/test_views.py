@@ -16,6 +16,17 @@ def test_a_small_picture_is_looked_at_once(width: int, height: int) -> None:
     assert views(width, height) == []
 
 
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (1920, 1080)])
+def test_a_part_of_the_road_is_work_in_proportion(width: int, height: int) -> None:
+    all_of_it = whole(width, height, 640, 384)
+    part = whole(width // 2, height // 2, 640, 384, (0.5, 0.5))
+    assert part.scale == pytest.approx(all_of_it.scale)
+    assert part.columns * part.rows <= 0.3 * all_of_it.columns * all_of_it.rows
+    far, all_far = parts(part), parts(all_of_it)
+    assert {view.scale for view in far} == {view.scale for view in all_far}
+    assert sum(view.columns * view.rows for view in far) <= 0.4 * sum(view.columns * view.rows for view in all_far)
+
+
 def test_a_small_still_is_enlarged() -> None:
     assert {view.scale for view in views(640, 480, deep=True)} == {WORTH_IT}
 
