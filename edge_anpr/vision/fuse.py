@@ -139,12 +139,12 @@ class Passage:
         if not choirs:
             return None
         heaviest = max(choirs, key=lambda length: choirs[length].weight)
+        near = [length for length in (heaviest - 1, heaviest, heaviest + 1) if length in choirs]
+        rivals = [length for length in near if choirs[length].weight > 0.2 * choirs[heaviest].weight]
+        if len(rivals) == 1:
+            return heaviest
         # Counted by how clearly each saw the plate: doubt about another character says nothing about this one.
-        evidence = {
-            length: choirs[length].clarity * _fits(choirs[length].total)
-            for length in (heaviest - 1, heaviest, heaviest + 1)
-            if length in choirs and choirs[length].weight > 0.2 * choirs[heaviest].weight
-        }
+        evidence = {length: choirs[length].clarity * _fits(choirs[length].total) for length in rivals}
         for length in list(evidence):
             shorter = length - 1
             if shorter not in evidence:
