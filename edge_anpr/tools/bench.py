@@ -142,7 +142,7 @@ class Bench:
             if glance is Glance.ASLEEP:
                 pipeline.tracker.hold(frame.captured_ns)
             elif glance is Glance.LOOK:
-                seen = pipeline.see(frame)
+                seen = pipeline.see(frame, attention.moving)
                 tally.look(seen, time.thread_time() - begin, self._bare_s())
                 tally.passages += _forgotten(pipeline, seen.ended)
             step(1)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from enum import Enum
 
-from edge_anpr.datatypes import Frame, Track
+from edge_anpr.datatypes import Frame, Gray, Track
 from edge_anpr.vision.motion import Motion
 
 # After the last movement the road is watched a little longer than a plate may be unseen: when that is over, what is
@@ -36,6 +36,11 @@ class Attention:
         self._awake_until_ns = self._compared_ns = -math.inf
         self._due_ns: float | None = None
         self.asleep = True
+
+    @property
+    def moving(self) -> Gray:
+        """Where something moves, not 0, over the whole picture in cells."""
+        return self._motion.changed
 
     def glance(self, frame: Frame, tracks: Sequence[Track]) -> Glance:
         """What to do with this frame."""

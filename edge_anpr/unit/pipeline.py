@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_anpr.datatypes import Frame, PlateDetection, PlateRead, PlateReading, Track
+from edge_anpr.datatypes import Frame, Gray, PlateDetection, PlateRead, PlateReading, Track
 from edge_anpr.errors import Unusable
 from edge_anpr.plates.syntax import fitting
 from edge_anpr.plates.text import encode
@@ -106,14 +106,17 @@ class Pipeline:
                 "it is this machine's ONNX Runtime, its processor, or models.provider; run `edge-anpr self-test`"
             )
 
-    def see(self, frame: Frame) -> Seen:
-        """Take one frame. Ended tracks keep their passage until ``forget``, so that the caller can fuse and decide."""
+    def see(self, frame: Frame, moving: Gray | None = None) -> Seen:
+        """Take one frame. Ended tracks keep their passage until ``forget``, so that the caller can fuse and decide.
+
+        ``moving``: where something moves, for a live unit to look at the far road there; see ``Gaze``.
+        """
         begin = time.perf_counter()
         self._wipe_voiceless()
         height, width = frame.luma.shape
         far = parts(self.detector.whole_view(width, height), deep=self.material is Material.STILL)
         if self.material is Material.LIVE:
-            far = self.gaze.choose(far, self.tracker.under_way)
+            far = self.gaze.choose(far, self.tracker.under_way, moving)
         detections = self.detector.find(frame.lores, frame.luma, far)
         detected = time.perf_counter()
         tracks, ended = self.tracker.update(detections, frame.index, frame.captured_ns)

@@ -81,7 +81,7 @@ class Vision:
             tracker.hold(frame.captured_ns)
         if glance is not Glance.LOOK:
             return
-        seen = self._pipeline.see(frame)
+        seen = self._pipeline.see(frame, self._attention.moving if self._attention else None)
         self._decider.take(frame, seen)
         if seen.ended:  # on a busy road no second is idle
             self._pipeline.tidy()

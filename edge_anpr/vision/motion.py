@@ -35,6 +35,7 @@ class Motion:
 
     What moves covers at least two by two cells, and does so in two frames in a row at nearly the same place, which
     noise does not. Cells whose flicker is no exception, such as leaves in the wind, must change by more.
+    ``changed``: 1 where something is that was not there, in the last frame that was looked at, else 0; a cell each.
     """
 
     def __init__(self) -> None:
@@ -45,7 +46,7 @@ class Motion:
         self._usual, self._before = None, np.zeros(shape, np.float32)
         self._flicker = np.full(shape, 1.0, np.float32)
         self._still_s = np.zeros(shape, np.float32)
-        self._changed = np.zeros(shape, np.uint8)
+        self.changed = np.zeros(shape, np.uint8)
         self._last_ns, self._weather = 0, 0.0
 
     def look(self, lores: Gray, now_ns: int) -> bool:
@@ -75,7 +76,7 @@ class Motion:
 
     def _moves(self, changed: Gray, passed_s: float) -> bool:
         solid = np.asarray(cv2.morphologyEx(changed, cv2.MORPH_OPEN, _SOLID), np.uint8)
-        before, self._changed = self._changed, solid
+        before, self.changed = self.changed, solid
         small = _stays(before, solid)
         large = small and _stays(*(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _LARGE) for mask in (before, solid)))
         self._weather += (float(small and not large) - self._weather) * passed_s / WEATHER_S

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_anpr.datatypes import Track
+from edge_anpr.datatypes import Gray, Track
 
 # A part is looked at larger only where the camera has at least this much more detail than the first pass shows.
 WORTH_IT = 1.3
@@ -89,23 +89,50 @@ def _cells(pixels: float) -> int:
 
 
 class Gaze:
-    """Chooses the part that a live unit looks at: all in turn, and every other time where a far plate is under way."""
+    """Chooses the part that a live unit looks at: where something moves, and every other time where a far plate is.
+
+    Every fourth time it is the part that was not looked at longest, for what moves too little to be noticed.
+    """
 
     def __init__(self) -> None:
         self._turn = 0
+        self._looked: dict[View, int] = {}
 
-    def choose(self, views: Sequence[View], tracks: Sequence[Track]) -> list[View]:
-        """The part for this frame, none when there are none. ``tracks``: the vehicles under way."""
+    def choose(self, views: Sequence[View], tracks: Sequence[Track], moving: Gray | None = None) -> list[View]:
+        """The part for this frame, none when there are none.
+
+        ``tracks``: the vehicles under way. ``moving``: not 0 where something moves, over the whole picture in cells.
+        """
         if not views:
             return []
         self._turn += 1
-        if self._turn % 2 == 0:
-            # The whole view keeps near plates in sight by itself: the longest unseen is a far one.
-            far = min(tracks, key=lambda track: track.last_ns, default=None)
-            if far is not None:
-                x, y = far.detection.box.centre
-                return [min(views, key=lambda view: math.dist((x, y), _middle(view)))]
-        return [views[self._turn // 2 % len(views)]]
+        chosen = self._followed(views, tracks) if self._turn % 2 == 0 else None
+        if chosen is None:
+            some = _where_it_moves(views, moving) if moving is not None and self._turn % 4 != 1 else views
+            chosen = min(some or views, key=lambda view: self._looked.get(view, 0))
+        self._looked = {view: self._looked.get(view, 0) for view in views} | {chosen: self._turn}
+        return [chosen]
+
+    def _followed(self, views: Sequence[View], tracks: Sequence[Track]) -> View | None:
+        # The whole view keeps near plates in sight by itself: the longest unseen is a far one.
+        far = min(tracks, key=lambda track: track.last_ns, default=None)
+        if far is None:
+            return None
+        x, y = far.detection.box.centre
+        return min(views, key=lambda view: math.dist((x, y), _middle(view)))
+
+
+def _where_it_moves(views: Sequence[View], moving: Gray) -> list[View]:
+    across = moving.shape[1] / max(view.left + view.width for view in views)
+    down = moving.shape[0] / max(view.top + view.height for view in views)
+    return [
+        view
+        for view in views
+        if moving[
+            int(view.top * down) : math.ceil((view.top + view.height) * down),
+            int(view.left * across) : math.ceil((view.left + view.width) * across),
+        ].any()
+    ]
 
 
 def _middle(view: View) -> tuple[float, float]:

@@ -27,7 +27,7 @@ class Told(list[str]):
     def prove(self) -> None:
         self.append("prove")
 
-    def see(self, frame: Frame) -> Seen:
+    def see(self, frame: Frame, moving: object = None) -> Seen:
         self.append(f"see {frame.index}")
         quad = np.zeros((4, 2), np.float32)
         detection = PlateDetection(Box(0, 0, 1, 1), quad, 1.0)
@@ -50,6 +50,8 @@ class Told(list[str]):
 
     def hold(self, now_ns: int) -> None:
         self.append(f"hold {now_ns}")
+
+    moving = None
 
     def glance(self, frame: Frame, tracks: list[Track]) -> Glance:
         self.asleep = frame.index > 8
@@ -106,9 +108,9 @@ def test_frames_that_are_not_looked_at_are_counted_and_handed_back_and_tracks_ar
 
 def test_of_a_region_only_its_part_is_looked_at_and_the_whole_frame_is_handed_back() -> None:
     class Shown(Told):
-        def see(self, frame: Frame) -> Seen:
+        def see(self, frame: Frame, moving: object = None) -> Seen:
             self.planes = frame.luma.copy(), frame.lores.copy(), frame.colour.copy() if frame.colour is not None else 0
-            return super().see(frame)
+            return super().see(frame, moving)
 
     told, box = Shown(), LatestFrame()
     luma = np.arange(96, dtype=np.uint8).reshape(8, 12)
