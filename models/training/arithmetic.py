@@ -115,10 +115,7 @@ def _plain(
     node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]], *, is_int8: bool, read: int, written: int
 ) -> Operator:
     x, y = node.input[0], node.output[0]
-    name = y.removesuffix("_QuantizeLinear_Output").removesuffix("_output_0")
-    return Operator(
-        _short(name), node.op_type, is_int8, shapes[x][1:], (), 1, shapes.get(y, ())[1:], 0, read, written, 0
-    )
+    return Operator("", node.op_type, is_int8, shapes[x][1:], (), 1, shapes.get(y, ())[1:], 0, read, written, 0)
 
 
 def _convolution(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]], *, is_int8: bool, direct: int) -> Operator:

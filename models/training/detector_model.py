@@ -107,16 +107,23 @@ class Detector(nn.Module):
 
 
 class Exported(nn.Module):
-    """The network as it ships: uint8 in, score after the sigmoid."""
+    """The network as it ships: uint8 in, score after the sigmoid; its heads as one, which reads the features once."""
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()
         self.detector = detector
+        parts = (detector.score, detector.box, detector.quad)
+        self.shares = [part.out_channels for part in parts]
+        self.heads = nn.Conv2d(parts[0].in_channels, sum(self.shares), 1)
+        with torch.no_grad():
+            self.heads.weight.copy_(torch.cat([part.weight for part in parts]))
+            assert self.heads.bias is not None
+            self.heads.bias.copy_(torch.cat([part.bias for part in parts if part.bias is not None]))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Score [N,1,h,w] in 0..1, box logs [N,4,h,w], quad offsets [N,8,h,w]."""
-        score, box, quad = self.detector(image)
-        return torch.sigmoid(score), box, quad
+        score, box, quad = self.heads(self.detector.features(image)).split(self.shares, 1)
+        return torch.sigmoid(score), box.clamp(-LOG_MAX, LOG_MAX), quad.clamp(-LOG_MAX, LOG_MAX)
 
 
 def macs(height: int, width: int) -> int:
