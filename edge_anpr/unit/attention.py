@@ -35,6 +35,7 @@ class Attention:
         self._motion = Motion()
         self._awake_until_ns = self._compared_ns = -math.inf
         self._due_ns: float | None = None
+        self._looked_ns = -1
         self.asleep = True
 
     @property
@@ -52,12 +53,19 @@ class Attention:
         self.asleep = now_ns > self._awake_until_ns
         if self._due_ns is None:
             self._due_ns = now_ns
-        if now_ns < self._due_ns:
+        if now_ns < self._due_ns and not self._is_new(tracks):
             return Glance.ASLEEP if self.asleep else Glance.PASS
         every_ns = 1e9 / (ASLEEP_HZ if self.asleep else self._rate() * (SLOW_HZ if _are_slow(tracks) else FAST_HZ))
         # Frames come when they come: what one is late the next may be early.
-        self._due_ns = max(self._due_ns, now_ns - every_ns) + every_ns
+        self._due_ns = max(min(self._due_ns, now_ns), now_ns - every_ns) + every_ns
+        self._looked_ns = now_ns
         return Glance.LOOK
+
+    def _is_new(self, tracks: Sequence[Track]) -> bool:
+        """Whether the last look showed somebody who may be gone before the next; until he is known none is missed."""
+        return self._rate() >= 1 and any(
+            track.frames < KNOWN_LOOKS and track.last_ns == self._looked_ns for track in tracks
+        )
 
     def _wants_comparing(self, now_ns: int) -> bool:
         """While the road is awake, no more frames than are looked at; asleep, all."""

@@ -71,7 +71,7 @@ def _keep() -> None:
     see, end = Pipeline.see, Decider.end
     state = {"frames": 0, "passages": 0}
 
-    def watched(self: Any, frame: Any) -> Any:
+    def watched(self: Any, frame: Any, *more: Any) -> Any:
         outputs: list[Any] = []
         bound = self.reader._pass
 
@@ -86,7 +86,7 @@ def _keep() -> None:
             return SimpleNamespace(run=run)
 
         self.reader._pass = noted
-        seen = see(self, frame)
+        seen = see(self, frame, *more)
         del self.reader._pass
         if seen.sightings and state["frames"] < 5:
             state["frames"] += 1
@@ -112,7 +112,7 @@ def _keep() -> None:
             KEPT.append([read.classes.astype(kind) for kind in (np.uint8, np.int32, np.int64, np.float32)])
         end(self, track, now_ns)
 
-    Pipeline.see, Decider.end = watched, kept  # type: ignore[method-assign]
+    Pipeline.see, Decider.end = watched, kept  # type: ignore[assignment,method-assign]
 
 
 def _arena() -> None:

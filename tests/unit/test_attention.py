@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -90,6 +92,23 @@ def test_slow_ones_are_looked_at_less_often(monkeypatch: pytest.MonkeyPatch, tra
     road = Road(monkeypatch, 25)
     road.motion.moves, road.tracks = True, tracks
     assert looks(road.passes(20)) == pytest.approx(20 * hz, abs=2)
+
+
+@pytest.mark.parametrize(("rate", "known", "most"), [(1.0, False, 5), (1.0, True, 3), (0.5, False, 2)])
+def test_of_somebody_new_no_frame_is_missed_until_he_is_known(
+    monkeypatch: pytest.MonkeyPatch, rate: float, known: bool, most: int
+) -> None:
+    road = Road(monkeypatch, 25)
+    road.motion.moves, road.rate = True, rate
+    seen = 0
+    for index in range(5):
+        if road.passes(1 / 25) == [Glance.LOOK]:
+            seen += 1
+            there = track(900.0, 10 if known else min(seen, module.KNOWN_LOOKS - 1))
+            road.tracks = [replace(there, last_ns=round(index * 1e9 / 25))]
+    assert seen == most
+    road.tracks = [replace(road.tracks[0], frames=1, last_ns=-1)]  # and was not there in the last look
+    assert looks(road.passes(1)) == pytest.approx(module.FAST_HZ * rate, abs=1)
 
 
 def test_heat_lowers_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -210,7 +210,7 @@ def test_a_hot_board_is_told_and_looks_at_fewer_frames(tmp_path: Path) -> None:
     config = unit(tmp_path, tmp_path / "outbox.db", camera_of("live"))
     process = subprocess.Popen([sys.executable, "-c", HEATED, config, tmp_path / "sys"], stderr=subprocess.DEVNULL)
     try:
-        until(lambda: (tmp_path / "outbox.db").exists(), 30)
+        until((tmp_path / "outbox.db").exists, 30)
         outbox = Outbox(tmp_path / "outbox.db", 10**6)
         until(lambda: json.loads(outbox.state("health") or b"{}").get("frames_moving", 0) > 36, 40)
         health = json.loads(outbox.state("health") or b"{}")
