@@ -26,6 +26,7 @@ class Road:
     def __init__(self, stands_s: float, leaves_s: float, speed_px_s: float) -> None:
         self.stands_s, self.leaves_s, self.speed_px_s = stands_s, leaves_s, speed_px_s
         self.now_s = 0.0
+        self.changed = np.zeros((45, 80), np.uint8)
 
     @property
     def is_there(self) -> bool:
