@@ -28,7 +28,7 @@ Places = tuple[tuple[int, int, int, float], ...]
 # Width and height of each picture; of each plate in it the middle, the width and the lean, all in pixels of it.
 SCENES: tuple[tuple[tuple[int, int], Places], ...] = (
     ((1280, 768), ((960, 560, 230, 5.0), (300, 200, 80, 0.0))),  # the small one is for the parts of the far road
-    # Of the detector's own size and last: one view is all that it then keeps an input for, and has to overwrite.
+    # Of the detector's own size: one view of it is enough.
     ((640, 384), ((170, 250, 190, 6.0), (470, 120, 90, -3.0))),
 )
 
