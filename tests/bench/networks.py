@@ -8,7 +8,6 @@ from functools import partial
 from statistics import median
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from edge_anpr.vision.session import Network, shipped
@@ -34,7 +33,7 @@ def batches(step: Step) -> Curve:
 
 
 def bindings(step: Step) -> Curve:
-    """``run`` beside ``run_with_iobinding`` into outputs that stand ready, in turns; the detector at 512×384."""
+    """``run`` beside a bound pass, whose outputs stand ready, in turns; the detector at 512×384."""
     detector, ocr = Network(shipped("detector"), "detector", "quad-s8"), Network(shipped("ocr"), "ocr", "ctc")
     lines: dict[str, Points] = {}
     for name, network, size, counts in (
@@ -50,15 +49,9 @@ def bindings(step: Step) -> Curve:
 
 
 def _beside_bound(network: Network, array: NDArray[np.uint8]) -> tuple[float, float]:
-    session, wanted = network._session, network.run(array)
-    binding = session.io_binding()
-    binding.bind_cpu_input(network._input, array)
-    held = [onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros_like(output)) for output in wanted]
-    for name, value in zip(network._outputs, held, strict=True):
-        binding.bind_ortvalue_output(name, value)
-    took = _in_turns(partial(network.run, array), partial(session.run_with_iobinding, binding))
-    assert all(np.array_equal(one.numpy(), other) for one, other in zip(held, wanted, strict=True))
-    return took
+    held = network.bind(array)
+    assert all(map(np.array_equal, held.run(), network.run(array)))
+    return _in_turns(partial(network.run, array), held.run)
 
 
 def _each(network: Network, rows: NDArray[np.uint8]) -> None:

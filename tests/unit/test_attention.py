@@ -14,9 +14,10 @@ class Moved:
     """Stands for the motion: says what it is told, and remembers that it was to forget."""
 
     def __init__(self) -> None:
-        self.moves, self.forgotten = False, False
+        self.moves, self.forgotten, self.compared = False, False, 0
 
     def look(self, lores: np.ndarray, now_ns: int) -> bool:
+        self.compared += 1
         return self.moves
 
     def forget(self) -> None:
@@ -65,6 +66,17 @@ def test_of_what_moves_no_more_is_looked_at_than_helps(monkeypatch: pytest.Monke
     glances = road.passes(20)
     assert looks(glances) == pytest.approx(20 * min(fps, module.FAST_HZ), abs=2)
     assert Glance.ASLEEP not in glances
+
+
+def test_frames_are_compared_all_while_nothing_moves_and_as_many_as_are_looked_at_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    road = Road(monkeypatch, 25)
+    road.passes(4)
+    assert road.motion.compared == 100
+    road.motion.moves = True
+    road.passes(4)
+    assert road.motion.compared == pytest.approx(100 + 4 * module.FAST_HZ, abs=2)
 
 
 def test_who_enters_is_looked_at_in_the_same_frame_and_until_a_plate_unseen_has_left(

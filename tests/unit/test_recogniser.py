@@ -222,3 +222,20 @@ def test_a_hot_board_is_told_and_looks_at_fewer_frames(tmp_path: Path) -> None:
     assert (health["temperature_c"], health["rate"]) == (91.0, 0.25)
     assert "hot" in alarms
     assert health["looks"] < 0.5 * health["frames_moving"]
+
+
+@pytest.mark.parametrize(("region", "passages"), [("{left: 0.2, width: 0.6}", 10), ("{left: 0.9, width: 0.1}", 0)])
+def test_outside_of_the_region_nobody_passes(tmp_path: Path, region: str, passages: int) -> None:
+    camera = camera_of("fast").replace("}", f", region: {region}}}")
+    config = unit(tmp_path, tmp_path / "outbox.db", camera)
+    process = subprocess.Popen([sys.executable, "-c", DAEMON, config], stderr=subprocess.DEVNULL)
+    try:
+        until((tmp_path / "outbox.db").exists, 30)
+        outbox = Outbox(tmp_path / "outbox.db", 10**6)
+        until(lambda: json.loads(outbox.state("health") or b"{}").get("state") == "ended", 60)
+        health = json.loads(outbox.state("health") or b"{}")
+        outbox.close()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert (health["frames"], health["passages"]) == (500, passages)

@@ -29,6 +29,7 @@ class Told(list[str]):
 
     def see(self, frame: Frame, moving: object = None) -> Seen:
         self.append(f"see {frame.index}")
+        self.shown = moving
         quad = np.zeros((4, 2), np.float32)
         detection = PlateDetection(Box(0, 0, 1, 1), quad, 1.0)
         track = Track(1, 0, 0, 0, 1, detection, 1.0)
@@ -51,7 +52,7 @@ class Told(list[str]):
     def hold(self, now_ns: int) -> None:
         self.append(f"hold {now_ns}")
 
-    moving = None
+    moving = np.ones((2, 2), np.uint8)
 
     def glance(self, frame: Frame, tracks: list[Track]) -> Glance:
         self.asleep = frame.index > 8
@@ -104,6 +105,7 @@ def test_frames_that_are_not_looked_at_are_counted_and_handed_back_and_tracks_ar
     assert told[begin : begin + 6] == ["see 7", "decide", "recycle 7", "recycle 8", "hold 9", "recycle 9"]
     assert told[begin - 2 : begin] == told[-2:] == ["clean", "forget"]
     assert (counters.frames, counters.frames_moving, counters.looks) == (4, 2, 2)
+    assert told.shown is told.moving  # for the far road to be looked at there
 
 
 def test_of_a_region_only_its_part_is_looked_at_and_the_whole_frame_is_handed_back() -> None:
