@@ -135,14 +135,27 @@ _GERMAN = " ".join(
     if district + letters + digits <= 8
 )
 _GERMAN_MARKED = "d-XX#9E d-XX#99E dd-XX#9E dd-X#99E dd-XX#99E ddd-XX#9E ddd-X#9E d-XX#9H dd-X#9H dd-XX#9H ddd-X#9H"
+# Red plates, of digits alone: 06 for dealers, 07 for collectors of oldtimers.
+_GERMAN_RED = " ".join(
+    "d" * district + "-" + kind + "9" * digits
+    for district, kind, digits in itertools.product((1, 2, 3), ("06", "07"), (3, 4))
+    if district + digits <= 6
+)
+# Plates as their owners wish: letters, then a number; three to five characters after a district of two letters.
+_AUSTRIAN_WISHED = " ".join(
+    "d" * district + "-" + "X" * letters + "#" + "9" * (digits - 1)
+    for district, letters, digits in itertools.product((1, 2), (1, 2, 3, 4), (1, 2, 3, 4))
+    if 3 <= letters + digits <= 7 - district
+)
 _BRITISH, _SIV, _SWEDISH = _without("IQ"), _without("IOU"), _without("IQV")
 
 COUNTRIES: tuple[Country, ...] = (
     _dutch(),
-    _country("DE", "FZV annex 1 and 2; KBA: Unterscheidungszeichen", 69,
-             _Family(16, _GERMAN, codes=districts.GERMAN), _Family(1, _GERMAN_MARKED, codes=districts.GERMAN)),
+    _country("DE", "FZV annex 1 and 2, § 41 and 43 (red); KBA: Unterscheidungszeichen", 69,
+             _Family(16, _GERMAN, codes=districts.GERMAN), _Family(1, _GERMAN_MARKED, codes=districts.GERMAN),
+             _Family(0.1, _GERMAN_RED, codes=districts.GERMAN)),
     _country("BE", "DIV (FOD Mobiliteit): series of 1973, 2008, 2010", 7.9,
-             _Family(9, "1-XXX-999 2-XXX-999"), _Family(1, "999-XXX XXX-999 Q-XXX-999")),
+             _Family(9, "1-XXX-999 2-XXX-999"), _Family(1, "999-XXX XXX-999 Q-XXX-999 O-XXX-999")),
     _country("LU", "SNCA: two letters, four digits since 2003", 0.55, _Family(1, "XX-9999")),
     _country("FR", "arrêté of 9 February 2009 (SIV: no I, O, U); FNI by department before", 47,
              _Family(4, "XX-999-XX", _SIV), _Family(0.4, "#999-XX-dd #99-XX-dd #99-XXX-dd #9-XXX-dd", _SIV,
@@ -163,9 +176,10 @@ COUNTRIES: tuple[Country, ...] = (
              _Family(0.9, "#d9-9999 #dX-9999", _without("GOQW"), codes=districts.CZECH)),
     _country("SK", "decree 9/2009: districts; any two letters since 2023", 3.6,
              _Family(0.4, "dd-999XX", _without("Q"), codes=districts.SLOVAK), _Family(0.1, "XX-999XX", _without("Q"))),
-    _country("AT", "KFG annex and BMK: Bezirke; no Q", 7.4,
+    _country("AT", "KFG annex and § 48a (wished); BMK: Bezirke; no Q", 7.4,
              _Family(0.9, "d-#999X d-#9999X d-#99XX d-#999XX dd-#99X dd-#999X dd-#9XX dd-#99XX dd-#XXX dd-#9XXX",
-                     _without("Q"), codes=districts.AUSTRIAN)),
+                     _without("Q"), codes=districts.AUSTRIAN),
+             _Family(0.2, _AUSTRIAN_WISHED, _without("Q"), codes=districts.AUSTRIAN)),
     _country("CH", "VZV: canton and number", 6.4,
              _Family(0.6, "dd-#999 dd-#9999 dd-#99999 dd-#99 dd-#9", codes=districts.SWISS)),
     _country("LI", "as Switzerland", 0.04, _Family(0.02, "FL-#999 FL-#9999")),
