@@ -11,6 +11,9 @@ import numpy.typing as npt
 Gray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
 Masks = dict[str, Gray]
+#: What a rendered plate's white is, and how many more plates are light on dark than the layouts have: on the world's
+#: roads old and foreign ones are.
+WHITE, INVERTED_SHARE = 235, 0.08
 
 
 class Flat(Protocol):
@@ -38,6 +41,8 @@ class PlatePool:
 
     def _draw(self) -> Gray:
         gray = np.asarray(self._renderer.flat().gray, np.uint8)
+        if self._rng.random() < INVERTED_SHARE:
+            gray = np.asarray(WHITE - np.minimum(gray, WHITE), np.uint8)
         factor = self._width / gray.shape[1]
         if factor < 1.0:
             size = (self._width, max(8, round(gray.shape[0] * factor)))
@@ -142,8 +147,45 @@ def lit(rng: np.random.Generator, flat: Gray, dark: float, bright: float) -> Gra
         level = np.linspace(0, 1, height, dtype=np.float32)[:, None]
         side = (level > edge + slope * (along - 0.5)) if rng.random() < 0.7 else (along > edge + slope * (level - 0.5))
         light *= np.where(side, np.float32(rng.uniform(0.35, 0.8)), np.float32(1))
-    values = dark + (bright - dark) * (flat.astype(np.float32) / 235)
+    values = dark + (bright - dark) * (flat.astype(np.float32) / WHITE)
     return np.clip(values * light, 0, 255).astype(np.uint8)
+
+
+def holder(
+    rng: np.random.Generator, faces: list[Masks], quad: FloatArray, level: float, ink: float
+) -> tuple[Gray, FloatArray]:
+    """Draw the frame that holds a plate at `quad`: its picture uint8 [h,w], and its own corners [4,2].
+
+    Often it carries a dealer's line in `ink` below the plate or above it. None of it belongs to the plate.
+    """
+    thin = np.exp(rng.uniform(np.log(0.015), np.log(0.12), 3))  # of the plate's height, left and right alike
+    foot, head = float(thin[1]), float(thin[2])
+    lettered = rng.random() < 0.6
+    if lettered:
+        foot = float(rng.uniform(0.12, 0.3))
+    if lettered and rng.random() < 0.15:
+        foot, head = head, foot
+    wide = float(np.linalg.norm(quad[1] - quad[0]) + np.linalg.norm(quad[2] - quad[3]))
+    high = float(np.linalg.norm(quad[3] - quad[0]) + np.linalg.norm(quad[2] - quad[1]))
+    side = float(thin[0]) * high / max(wide, 1.0)
+    unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    rim = np.array([[-side, -head], [1 + side, -head], [1 + side, 1 + foot], [-side, 1 + foot]], np.float32)
+    way = cv2.getPerspectiveTransform(unit, np.asarray(quad, np.float32))
+    corners = np.asarray(cv2.perspectiveTransform(rim[None], way)[0], np.float32)
+    scale = 96.0
+    picture = np.full((round((1 + head + foot) * scale), round((wide / high + 2 * side) * scale)), level, np.float32)
+    strip = round(max(foot, head) * scale)
+    if lettered and strip > 10:
+        masks = faces[int(rng.integers(len(faces)))]
+        line = _line(masks, _words(rng), int(rng.integers(2, 10)))
+        tall = max(6, round(strip * float(rng.uniform(0.45, 0.8))))
+        across = min(picture.shape[1] - 4, round(line.shape[1] * tall / line.shape[0] * float(rng.uniform(0.8, 1.6))))
+        line = np.asarray(cv2.resize(line, (across, tall), interpolation=cv2.INTER_AREA), np.uint8)
+        top = (strip - tall) // 2 if head > foot else picture.shape[0] - strip + (strip - tall) // 2
+        left = int(rng.uniform(0.2, 0.8) * (picture.shape[1] - across))
+        spot = picture[top : top + tall, left : left + across]
+        spot += (line.astype(np.float32) / 255) * (ink - level)
+    return np.clip(picture, 0, 255).astype(np.uint8), corners
 
 
 def erase(image: Gray, box: FloatArray) -> None:

@@ -16,15 +16,18 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
-from pasting import FloatArray, Gray, Masks, PlatePool, Renderer, clutter, erase, lay, lit, seen_quad
+from pasting import FloatArray, Gray, Masks, PlatePool, Renderer, clutter, erase, holder, lay, lit, seen_quad
 from splits import Photo
 
 HEIGHT, WIDTH = 384, 640
 PAD = 114
 MIN_WIDTH_PX = 11.0
 MIN_VISIBLE = 0.65
-#: How much a plate's corners count: known exactly, read off a straight box, unknown.
-EXACT, STRAIGHT, UNKNOWN = 1.0, 0.25, 0.0
+#: How much a plate's corners count. Those of real plates are unknown: labelled boxes often take the holder in.
+EXACT, UNKNOWN = 1.0, 0.0
+#: A plate whose lightest and darkest parts, after a blur against noise, are nearer than this many grays is not seen by
+#: anybody; to ask for it teaches to take darkness for plates.
+LEAST_CONTRAST = 12.0
 
 #: Share of the views that are made around such places.
 HARD_SHARE = 0.14
@@ -71,9 +74,19 @@ class _Plates:
         seen = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
         share = _area(seen) / np.maximum(_area(boxes), 1e-6)
         use = (share >= MIN_VISIBLE) & (seen[:, 2] - seen[:, 0] >= MIN_WIDTH_PX) & ~np.asarray(self.maybe, bool)
+        for plate in np.flatnonzero(use):
+            use[plate] = contrast(image, seen[plate]) >= LEAST_CONTRAST
         there = share > 0.02
         corner = np.asarray(self.corner, np.float32)
         return Scene(image, seen[there], quads[there], corner[there], use[there])
+
+
+def contrast(image: Gray, box: FloatArray) -> float:
+    """How far light and dark parts of a box x1 y1 x2 y2 are apart, in grays, noise and specks left out."""
+    low, high = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
+    part = cv2.blur(image[low[1] : high[1], low[0] : high[0]], (3, 3))
+    dark, bright = np.percentile(part, [8, 92])
+    return float(bright - dark)
 
 
 def box_of(quads: FloatArray) -> FloatArray:
@@ -203,7 +216,7 @@ class SceneMaker:
     def _real(self, photo: Photo, matrix: FloatArray, flip: bool, image: Gray, plates: _Plates) -> None:
         """Carry the photo's labels into the view; some of its plates are covered by rendered ones."""
         rng = self._rng
-        cover = rng.random() < (0.75 if flip else 0.45)
+        cover = flip or rng.random() < 0.45  # mirrored lettering is on no road: covered, or not asked for
         for box in photo.boxes:
             quad = _corners(box) @ matrix[:, :2].T + matrix[:, 2]
             quad = np.asarray(quad[[1, 0, 3, 2]] if flip else quad, np.float32)
@@ -222,8 +235,7 @@ class SceneMaker:
                 if flat is not None:
                     self._cover(image, flat, seen, plates)
                     continue
-            straight = (box[2] - box[0]) / max(float(box[3] - box[1]), 1e-3) > 3.0
-            plates.add(quad, STRAIGHT if straight else UNKNOWN)
+            plates.add(quad, UNKNOWN, maybe=flip)
         for box in photo.ignore:
             plates.add(_corners(box) @ matrix[:, :2].T + matrix[:, 2], UNKNOWN, maybe=True)
 
@@ -284,13 +296,11 @@ class SceneMaker:
         """Lay one plate, often in a holder: the holder stays outside the quad, so that the rim is learned."""
         rng = self._rng
         wide = float(np.ptp(quad[:, 0]))
-        if rng.random() < 0.5:
-            spread = np.array([rng.uniform(1.01, 1.06), rng.uniform(1.05, 1.3)])
-            shift = np.array([0, rng.uniform(-0.02, 0.12)]) * np.ptp(quad[:, 1])
-            middle = quad.mean(0)
-            holder = np.asarray((quad - middle) * spread + middle + shift, np.float32)
-            level = dark * rng.uniform(0.5, 1.5) if rng.random() < 0.8 else bright * rng.uniform(0.4, 1.0)
-            lay(image, np.full((16, 48), np.uint8(np.clip(level, 0, 255))), holder)
+        if rng.random() < 0.65:
+            level, ink = dark * float(rng.uniform(0.5, 1.5)), bright * float(rng.uniform(0.4, 1.0))
+            if rng.random() < 0.2:
+                level, ink = ink, level
+            lay(image, *holder(rng, self._faces, quad, level, ink))
         blur = float(np.exp(rng.uniform(np.log(0.2), np.log(1.4)))) if rng.random() < 0.6 else 0.0
         if self._night and rng.random() < 0.4:  # infrared lamps beside the lens: the foil shines into the letters
             bright, dark = float(rng.uniform(240, 420)), float(rng.uniform(10, 110))

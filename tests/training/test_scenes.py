@@ -12,9 +12,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "models" / "training"))
 
 from glyphs import drawn_faces
-from pasting import clutter, homography, lay, seen_quad
+from pasting import clutter, holder, homography, lay, seen_quad
 from plates import PlateRenderer
-from scenes import HEIGHT, MIN_WIDTH_PX, WIDTH, SceneMaker, view
+from scenes import HEIGHT, LEAST_CONTRAST, MIN_WIDTH_PX, WIDTH, SceneMaker, contrast, view
 from splits import HELD_BACK_RIDES, Photo, held_back, shrink
 
 BOX = (300.0, 320.0, 420.0, 346.0)
@@ -98,6 +98,64 @@ def test_canvases_obey_the_labelling_rules(maker: SceneMaker) -> None:
             assert area > 0, "a pasted plate is never mirrored: its corners run clockwise"
             assert quad[0, 0] < quad[1, 0]
     assert exact > 20
+
+
+def test_what_nobody_can_see_is_not_asked_for(maker: SceneMaker) -> None:
+    dim = 0
+    for _ in range(25):
+        scene = maker.canvas()
+        for box, use in zip(scene.boxes, scene.use, strict=True):
+            if contrast(scene.image, box) < LEAST_CONTRAST:
+                dim += 1
+                assert not use
+    assert dim, "one plate in twenty drowns in night, glare or noise"
+
+
+def test_noise_is_no_contrast() -> None:
+    rng = np.random.default_rng(4)
+    box = np.array([10, 10, 110, 32], np.float32)
+    image = np.clip(rng.normal(40, 8, (60, 140)), 0, 255).astype(np.uint8)
+    assert contrast(image, box) < LEAST_CONTRAST
+    image[14:28, 20:100:8] = 90
+    assert contrast(image, box) > LEAST_CONTRAST
+
+
+def test_a_holder_lies_about_its_plate_and_not_over_it() -> None:
+    rng = np.random.default_rng(6)
+    masks = [face.masks[40] for face in drawn_faces(2)]
+    lettered = 0
+    for _ in range(40):
+        quad = seen_quad(rng, (160.0, 120.0), 120.0, 4.7, tilt=25, turn=40)
+        picture, corners = holder(rng, masks, quad, 30.0, 200.0)
+        middle = quad.mean(0)
+        assert all(cv2.pointPolygonTest(corners, (float(x), float(y)), False) > 0 for x, y in quad)
+        assert np.linalg.norm(corners - middle, axis=1).max() < 1.5 * np.linalg.norm(quad - middle, axis=1).max()
+        # Its line stands in the strip beside the plate, so the plate covers none of it.
+        to_picture = np.linalg.inv(homography(picture.shape, corners))
+        inside = np.column_stack([quad - 0.5, np.ones(4)]) @ to_picture.T
+        rows = inside[:, 1] / inside[:, 2]
+        within = picture[int(np.ceil(rows.min())) + 2 : int(rows.max()) - 1]
+        assert (within == 30).all()
+        lettered += bool((picture > 60).any())
+    assert 10 < lettered < 40
+
+
+def test_a_mirrored_view_asks_for_no_real_plate(maker: SceneMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {True: 0, False: 0}
+    flips: list[bool] = []
+    place = SceneMaker._place
+
+    def told(*args: object) -> object:
+        found = place(*args)  # type: ignore[arg-type]
+        flips.append(found[1])
+        return found
+
+    monkeypatch.setattr(SceneMaker, "_place", told)
+    for _ in range(40):
+        scene = maker.tile(HEIGHT, WIDTH, 620.0)
+        asked[flips[-1]] += int(((scene.corner < 1) & scene.use).sum())
+    assert asked[False] > 3
+    assert asked[True] == 0
 
 
 def test_pasted_plates_do_not_overlap(maker: SceneMaker) -> None:
