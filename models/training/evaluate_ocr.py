@@ -17,6 +17,7 @@ from figures import Figures, calibration_error, fold
 from ocr_io import CROP_H, CROP_W, Gray
 from plates import PlateRenderer
 from recogniser import Recogniser
+from splits import CORRECTIONS
 
 from edge_anpr.plates.syntax import decide, fitting
 from edge_anpr.plates.text import encode, reveal
@@ -50,7 +51,7 @@ class Crop:
 
 def load_crops(folder: Path) -> list[Crop]:
     """The crops of a set, its labels put right where the picture proves them wrong (`corrections.json`)."""
-    listed = json.loads((Path(__file__).parent / "corrections.json").read_text())[folder.name]
+    listed = json.loads(CORRECTIONS.read_text())[folder.name]
     found = []
     for line in (folder / "labels.jsonl").read_text().splitlines():
         row = json.loads(line)

@@ -20,6 +20,8 @@ HELD_BACK_RIDES = frozenset({"dayride_type1_002", "nightride_type3_001"})
 #: Share of the photos of the other sets that is held back, by a hash of their name.
 HELD_BACK_SHARE = {"openimages_plates": 0.10, "pl_photos": 0.25}
 TRAIN_SETS = ("openimages_plates", "ro_dashcam", "pl_photos")
+#: Labels that pictures prove wrong or missing.
+CORRECTIONS = Path(__file__).parent / "corrections.json"
 
 
 @dataclass(slots=True)
@@ -65,7 +67,11 @@ def shrink(gray: Gray, levels: int = 4) -> list[Gray]:
 
 
 def load(data: Path, source: str) -> Iterator[tuple[Photo, bool]]:
-    """Yield each photo of a set with whether it is held back; FileNotFoundError for a missing picture."""
+    """Yield each photo of a set with whether it is held back, plates that its labels lack among the boxes.
+
+    FileNotFoundError for a missing picture.
+    """
+    lacking: dict[str, list[list[float]]] = json.loads(CORRECTIONS.read_text()).get(source, {})
     with (data / source / "labels.jsonl").open() as lines:
         for line in lines:
             row = json.loads(line)
@@ -73,9 +79,9 @@ def load(data: Path, source: str) -> Iterator[tuple[Photo, bool]]:
             gray = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
             if gray is None:
                 raise FileNotFoundError(f"{path}: no such picture, or not readable")
-            boxes = np.asarray(row["boxes"], np.float32).reshape(-1, 4)
-            boxes[:, 2:] += boxes[:, :2]
             name = row.get("openimages_id") or Path(row["image"]).stem
+            boxes = np.asarray([*row["boxes"], *lacking.get(name, [])], np.float32).reshape(-1, 4)
+            boxes[:, 2:] += boxes[:, :2]
             group = row.get("video") or row.get("clip") or name
             quads = np.asarray(row["quads"], np.float32).reshape(-1, 4, 2) if "quads" in row else None
             photo = Photo(source, name, group, shrink(np.asarray(gray, np.uint8)), boxes, quads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "models" / "training"))
 
+import splits
 from glyphs import drawn_faces
 from pasting import clutter, holder, homography, lay, seen_quad
 from plates import PlateRenderer
@@ -102,13 +104,15 @@ def test_canvases_obey_the_labelling_rules(maker: SceneMaker) -> None:
 
 def test_what_nobody_can_see_is_not_asked_for(maker: SceneMaker) -> None:
     dim = 0
-    for _ in range(25):
+    for _ in range(200):  # one plate in twenty drowns in night, glare or noise
         scene = maker.canvas()
         for box, use in zip(scene.boxes, scene.use, strict=True):
             if contrast(scene.image, box) < LEAST_CONTRAST:
                 dim += 1
                 assert not use
-    assert dim, "one plate in twenty drowns in night, glare or noise"
+        if dim > 3:
+            return
+    pytest.fail("every plate is seen")
 
 
 def test_noise_is_no_contrast() -> None:
@@ -204,3 +208,16 @@ def test_rides_are_held_back_whole_and_others_by_name() -> None:
     share = np.mean([held_back("openimages_plates", f"{i:016x}", "") for i in range(4000)])
     assert share == pytest.approx(0.10, abs=0.02)
     assert held_back("pl_photos", "x", "") == held_back("pl_photos", "x", "other")
+
+
+def test_plates_that_labels_lack_are_among_the_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pl_photos").mkdir()
+    rows = [{"image": f"{name}.png", "boxes": [[1, 2, 30, 10]]} for name in ("one", "other")]
+    (tmp_path / "pl_photos/labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for row in rows:
+        cv2.imwrite(str(tmp_path / "pl_photos" / str(row["image"])), np.zeros((80, 120), np.uint8))
+    listed = tmp_path / "corrections.json"
+    listed.write_text('{"pl_photos": {"one": [[50, 40, 20, 6]]}, "openimages_plates": {"other": [[0, 0, 9, 9]]}}')
+    monkeypatch.setattr(splits, "CORRECTIONS", listed)
+    found = {photo.name: photo.boxes.tolist() for photo, _ in splits.load(tmp_path, "pl_photos")}
+    assert found == {"one": [[1, 2, 31, 12], [50, 40, 70, 46]], "other": [[1, 2, 31, 12]]}
