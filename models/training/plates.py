@@ -114,6 +114,8 @@ class PlateRenderer:
         face = self._faces[int(np.searchsorted(self._cumulative, rng.random()))]
         glyphs = face.masks[cap]
         double = len(rows) == 2
+        if band == "GB":  # its prescribed die (2001) draws O and 0 alike, and I and 1
+            glyphs = glyphs | {"0": glyphs["O"], "1": glyphs["I"]}
         glyphs = accented(glyphs, rows)
         cap_share, aspect, captioned = self._proportions(rows, clean)
         high = round(cap / cap_share)

@@ -78,14 +78,23 @@ class Sprites:
             wide = round(high * float(rng.uniform(0.34, 0.46)))
             scale = 4
             img = np.zeros((high * scale, wide * scale, 3), np.uint8)
-            img[:] = np.clip(np.array(_BLUE) + rng.normal(0, 18, 3), 0, 255)
+            bare = rng.random() < 0.15  # no band: a flag and the country's letters on the plate itself
+            ground = np.array((235.0,) * 3) if bare else np.array(_BLUE)
+            img[:] = np.clip(ground + rng.normal(0, 18, 3), 0, 255)
             centre, ring = np.array((wide / 2, high * 0.3)) * scale, wide * scale * 0.3
-            if letters.isdigit():  # the right-hand band of France and Italy: a region's arms over its number
+            if bare:
+                low, deep, left, right = (
+                    round(v)
+                    for v in (high * scale * rng.uniform(0.25, 0.6), ring * 0.4, centre[0] - ring, centre[0] + ring)
+                )
+                for stripe in range(3):
+                    img[low + stripe * deep : low + (stripe + 1) * deep, left:right] = rng.integers(20, 250)
+            elif letters.isdigit():  # the right-hand band of France and Italy: a region's arms over its number
                 for _ in range(int(rng.integers(0, 6))):
                     spot = tuple(int(v) for v in centre + rng.normal(0, 0.35, 2) * ring)
                     level = int(rng.integers(120, 250))
                     cv2.circle(img, spot, max(1, int(ring * rng.uniform(0.2, 0.7))), (level,) * 3, -1, cv2.LINE_AA)
-            for k in range(12 if not letters.isdigit() else 0):
+            for k in range(0 if bare or letters.isdigit() else 12):
                 x, y = centre + ring * np.array((np.sin(k * np.pi / 6), np.cos(k * np.pi / 6)))
                 cv2.circle(img, (int(x), int(y)), max(1, int(ring * 0.16)), (60, 200, 235), -1, cv2.LINE_AA)
             glyphs = self._faces[int(rng.random() * len(self._faces))].masks[CAPS_PX[0]]
@@ -97,6 +106,8 @@ class Sprites:
             top, left = int(high * scale * 0.9 - line.shape[0]), (wide * scale - line.shape[1]) // 2
             place = img[top : top + line.shape[0], left : left + line.shape[1]]
             ink = np.array((float(rng.uniform(200, 250)),) * 3 if rng.random() < 0.8 else (60.0, 200.0, 235.0))
+            if bare:
+                ink = np.array((float(rng.uniform(10, 70)),) * 3)
             place[:] = place + line.astype(np.float32)[..., None] / 255 * (ink - place)
             small = cv2.resize(img, (wide, high), interpolation=cv2.INTER_AREA)
             bank.append(np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) if gray else small, np.uint8))
@@ -136,7 +147,7 @@ class Sprites:
     def _shield(self, canvas: npt.NDArray[np.uint8], x: int, y: int, cap: int, gray: bool) -> None:
         """Paint a coat of arms: a shield with a cross, a parted field or a beast; not to be read."""
         rng = self._rng
-        high = cap * float(rng.uniform(0.5, 1.0))
+        high = cap * float(rng.uniform(0.5, 1.15))
         wide = high * float(rng.uniform(0.6, 0.95))
         top = y + (cap - high) * float(rng.uniform(0.0, 0.6))
         rim = np.array([(-1, 0), (1, 0), (1, 0.55), (0.6, 0.85), (0, 1), (-0.6, 0.85), (-1, 0.55)])
@@ -146,7 +157,16 @@ class Sprites:
             cv2.fillPoly(canvas, [shape], field, cv2.LINE_AA)
         kind, thick = rng.random(), max(1, round(wide * float(rng.uniform(0.1, 0.28))))
         middle = (x, round(top + high * 0.45))
-        if kind < 0.4:  # a cross
+        if kind < 0.2:  # bars across or pales down, two or three
+            count, down = int(rng.integers(2, 4)), rng.random() < 0.5
+            for bar in range(1, count + 1):
+                share = (bar - 0.5) / count
+                across, along = round(x - wide * (0.5 - share)), round(top + high * 0.75 * share)
+                start, end = (across, round(top)), (across, middle[1])
+                if not down:
+                    start, end = (round(x - wide * 0.42), along), (round(x + wide * 0.42), along)
+                cv2.line(canvas, start, end, figure, max(1, round(wide * 0.5 / count)))
+        elif kind < 0.4:  # a cross
             arm = wide * float(rng.uniform(0.28, 0.48))
             cv2.line(canvas, (round(x - arm), middle[1]), (round(x + arm), middle[1]), figure, thick)
             cv2.line(canvas, (x, round(middle[1] - arm)), (x, round(middle[1] + arm)), figure, thick)
@@ -164,6 +184,22 @@ class Sprites:
                 )
         if rng.random() < 0.6:
             cv2.polylines(canvas, [shape], True, edge, max(1, cap // 22), cv2.LINE_AA)
+        self._crown(canvas, (x, top, wide, high), edge)
+
+    def _crown(
+        self, canvas: npt.NDArray[np.uint8], place: tuple[int, float, float, float], edge: tuple[float, ...]
+    ) -> None:
+        """Set at times a crown above the shield at `place` (middle, top, width, height), or its land's name below."""
+        rng = self._rng
+        x, top, wide, high = place
+        if rng.random() < 0.3:
+            for side in np.linspace(-0.4, 0.4, int(rng.integers(3, 6))):
+                spot = (round(x + side * wide), round(top - high * 0.06))
+                cv2.circle(canvas, spot, max(1, round(wide * 0.09)), edge, -1, cv2.LINE_AA)
+        if rng.random() < 0.3:  # too small to read
+            low = round(top + high * float(rng.uniform(1.02, 1.12)))
+            for left in range(round(x - wide * 0.5), round(x + wide * 0.5), max(2, round(wide * 0.14))):
+                cv2.line(canvas, (left, low), (left, low + max(1, round(high * 0.08))), edge, max(1, round(high / 30)))
 
     def season(self, canvas: npt.NDArray[np.uint8], right: int, y: int, cap: int, gray: bool) -> None:
         """Stamp the two small months of a German seasonal plate, one over the other, left of `right`."""
@@ -195,9 +231,13 @@ class Sprites:
         if rng.random() < 0.5:
             cv2.rectangle(canvas, (x0, y0), (x0 + wide, y0 + high), tuple(ink), max(1, cap // 24))
         face = self._faces[int(rng.random() * len(self._faces))].masks[CAPS_PX[2]]
-        for row in range(int(rng.random() * 3)):
+        lines = int(rng.random() * 4)  # three lines are one large character, as on a tax sticker
+        for row in range(lines % 3 if lines < 3 else 1):
             letter = face[ALPHABET[int(rng.random() * 36)]]
-            small = cv2.resize(letter, (max(2, wide * 2 // 3), max(2, high // 3)), interpolation=cv2.INTER_AREA)
-            spot = area[high * row // 2 + high // 12 :, wide // 6 :][: small.shape[0], : small.shape[1]]
+            tall = max(2, high // 3 if lines < 3 else high * 3 // 5)
+            small = cv2.resize(letter, (max(2, wide * 2 // 3), tall), interpolation=cv2.INTER_AREA)
+            spot = area[high * row // 2 + (high // 12 if lines < 3 else high // 5) :, wide // 6 :][
+                : small.shape[0], : small.shape[1]
+            ]
             cover = small[: spot.shape[0], : spot.shape[1]].astype(np.float32) / 255
             spot[:] = spot + (cover if gray else cover[..., None]) * (ink - spot)
