@@ -221,10 +221,6 @@ def _moment(option: str, text: str, days: int) -> datetime:
 
 
 def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_bytes(content)
-        part.chmod(0o640)
-        part.replace(path)
-    except OSError as error:
-        raise Unusable(f"{path}: cannot be written: {error.strerror}") from error
+    files.replace(path, content, secret=True)
+    with files.writing(path):
+        path.chmod(0o640)  # it names plates: for its owner, and the group of the service

@@ -77,6 +77,8 @@ def test_bad_rows_are_all_named_and_no_list_is_written(desk: Path) -> None:
 
 def test_a_secret_is_its_owners_alone_and_no_key_is_ever_overwritten(desk: Path) -> None:
     secret = (desk / "authority.key").read_text()
+    assert {(desk / name).stat().st_mode & 0o777 for name in ("stolen.json", "stolen.signed")} == {0o640}
+    assert not [*desk.glob("*.part")]
     assert (desk / "authority.key").stat().st_mode & 0o777 == 0o600
     assert "is there already" in watchlist("keygen", desk / "authority", code=2)
     assert (desk / "authority.key").read_text() == secret
