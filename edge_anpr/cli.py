@@ -19,8 +19,6 @@ from edge_anpr.errors import Unusable
 
 # numpy and OpenCV each bring an OpenBLAS that starts a thread per core; nothing here multiplies large matrices.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# pydantic would search all that Python has installed for plugins of its own, and run them in the daemons.
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 # OpenCV reads these when it is imported, and could be made to print what it works on.
 for _name in ("OPENCV_TRACE", "OPENCV_DUMP_CONFIG", "OPENCV_LOG_LEVEL"):
     os.environ.pop(_name, None)

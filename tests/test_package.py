@@ -1,6 +1,5 @@
 """What `pip install .` gives to somebody who has no checkout."""
 
-import os
 import subprocess
 import sys
 import zipfile
@@ -59,20 +58,9 @@ def test_an_installed_package_reads_plates_far_from_any_checkout(wheel: Path, tm
         ("recogniser", {"paho", "sqlalchemy", "rich", "matplotlib", "edge_anpr.cli_centre", "edge_anpr.tools"}),
     ],
 )
-def test_a_daemon_loads_nothing_that_it_does_not_need(daemon: str, without: set[str], tmp_path: Path) -> None:
-    plugin = tmp_path / "stranger-1.dist-info"
-    plugin.mkdir()
-    (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1\n")
-    (plugin / "entry_points.txt").write_text("[pydantic]\nstranger = stranger:plugin\n")
-    (tmp_path / "stranger.py").write_text("plugin = None\n")
+def test_a_daemon_loads_nothing_that_it_does_not_need(daemon: str, without: set[str]) -> None:
     code = f"import sys; from edge_anpr import cli, config; import edge_anpr.unit.{daemon}; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = set(done.stdout.split())
     assert "edge_anpr.cli" in loaded
-    assert not (without | {"stranger"}) & loaded
+    assert not without & loaded

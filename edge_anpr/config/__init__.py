@@ -1,19 +1,18 @@
 """The YAML file of a unit: a loader that names every mistake at once, with line and key path.
 
-``text`` reads YAML, ``schema`` and ``cameras`` say what may stand there (pydantic validates), ``advice`` what to do.
+``text`` reads YAML, ``schema`` and ``cameras`` say what may stand there (msgspec holds it), ``walk`` leads there.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ValidationError
+import msgspec
 
 from edge_anpr.config import text
-from edge_anpr.config.advice import explain
 from edge_anpr.config.cameras import (
     HIDDEN,
+    JETSON,
     ClipCamera,
     FolderCamera,
     GstreamerCamera,
@@ -24,6 +23,7 @@ from edge_anpr.config.cameras import (
 )
 from edge_anpr.config.schema import Config, Models
 from edge_anpr.config.text import ConfigError, Mistake
+from edge_anpr.config.walk import Walk
 
 __all__ = [
     "ClipCamera",
@@ -49,45 +49,23 @@ def load(path: Path) -> Config:
     """
     root = text.compose(path, text.read(path))
     mistakes: list[Mistake] = []
-    value = text.plain(root, "", mistakes)
-    try:
-        config = Config.model_validate(value)
-    except ValidationError as error:
-        mistakes += [explain(root, dict(item)) for item in error.errors(include_url=False, include_input=False)]
-        config = None
-    if mistakes or config is None:
+    text.plain(root, "", mistakes)  # keys that stand twice
+    config: Config = Walk(path.resolve().parent, mistakes).value(Config, root, 1, "")
+    if mistakes:
         raise ConfigError(path, sorted(mistakes, key=lambda mistake: (mistake.line, mistake.key)))
-    return _rebase(config, path.resolve().parent)
+    return config
 
 
 def effective(config: Config) -> str:
     """The values in force as YAML, defaults filled in, without what is secret."""
-    values = config.model_dump(mode="json")
+    values = msgspec.to_builtins(config, enc_hook=str)
     if isinstance(config.camera, RtspCamera):
         # A password may stand before the host or in the query, and may hold any character: only the scheme is shown.
         values["camera"]["url"] = config.camera.url.split("//")[0] + "//" + HIDDEN
     if isinstance(config.camera, GstreamerCamera):
         # What the pipeline says, or would say, is not repeated beside it.
-        unused = {"number", "width", "height", "fps", "shutter_us", "gain"} if config.camera.pipeline else {"pipeline"}
-        values["camera"] = {key: value for key, value in values["camera"].items() if key not in unused}
+        for unused in JETSON if config.camera.pipeline else {"pipeline"}:
+            del values["camera"][unused]
         if config.camera.pipeline:
             values["camera"]["pipeline"] = HIDDEN
     return text.dump(values)
-
-
-def _rebase(config: Config, folder: Path) -> Config:
-    def absolute(model: BaseModel) -> BaseModel:
-        changes: dict[str, Any] = {}
-        for name in type(model).model_fields:
-            value = getattr(model, name)
-            if isinstance(value, Path):
-                changes[name] = folder / value
-            elif isinstance(value, list):
-                changes[name] = [folder / item if isinstance(item, Path) else item for item in value]
-            elif isinstance(value, BaseModel):
-                changes[name] = absolute(value)
-        return model.model_copy(update=changes)
-
-    rebased = absolute(config)
-    assert isinstance(rebased, Config)
-    return rebased

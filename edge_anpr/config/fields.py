@@ -1,4 +1,4 @@
-"""What the values of a config may be: names, paths, addresses; and that nothing else may stand there."""
+"""What the values of a config may be: names, paths, addresses; bounds are a ``Meta``, other rules functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from msgspec import Meta
 
 from edge_anpr import address
 
@@ -15,15 +15,9 @@ from edge_anpr import address
 CREDENTIAL = "credential:"
 
 
-class Strict(BaseModel):
-    """A section: its keys and no others, of these types and no others; an error never repeats a value."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-def _as_path(value: object) -> object:
-    if not isinstance(value, str) or not value:
-        return value
+def _as_path(value: str) -> Path:
+    if not value:
+        raise ValueError("takes a path")
     if not value.isprintable():
         raise ValueError("a path holds no control characters")
     if value.startswith(CREDENTIAL):
@@ -31,7 +25,7 @@ def _as_path(value: object) -> object:
     try:
         return Path(value).expanduser()
     except RuntimeError:
-        raise ValueError(f"there is no user {value.split('/')[0][1:]} on this machine") from None
+        raise ValueError(f"there is no user {value.split('/', maxsplit=1)[0][1:]} on this machine") from None
 
 
 def _credential(value: str) -> Path:
@@ -53,6 +47,7 @@ def _address(value: str) -> str:
     return value
 
 
-FilePath = Annotated[Path, BeforeValidator(_as_path)]
-Name = Annotated[str, AfterValidator(_name)]
-Address = Annotated[str, AfterValidator(_address)]
+FilePath = Annotated[Path, _as_path]
+Keys = Annotated[list[FilePath], Meta(max_length=2)]
+Name = Annotated[str, _name]
+Address = Annotated[str, _address]

@@ -7,6 +7,7 @@ PyYAML parses. The scalars of YAML 1.1 that change meaning behind the writer's b
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,17 +89,20 @@ def compose(path: Path, text: str) -> yaml.Node:
     return root
 
 
+def entries(node: yaml.MappingNode, key: str) -> Iterator[tuple[str, str, int, yaml.Node]]:
+    """Of each key in a mapping whose path is ``key``: its name, its path, its line, and what stands there."""
+    for name_node, value in node.value:
+        name = name_node.value if isinstance(name_node, yaml.ScalarNode) else "?"
+        yield name, f"{key}.{name}" if key else name, name_node.start_mark.line + 1, value
+
+
 def plain(node: yaml.Node, key: str, mistakes: list[Mistake]) -> Any:
     """The values below a node whose path is ``key``; what is wrong is added to ``mistakes``."""
     if isinstance(node, yaml.MappingNode):
         values: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            name = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
-            path = f"{key}.{name}" if key else name
+        for name, path, line, value_node in entries(node, key):
             if name in values:
-                mistakes.append(
-                    Mistake(key_node.start_mark.line + 1, path, "stands here a second time; keep one of the two")
-                )
+                mistakes.append(Mistake(line, path, "stands here a second time; keep one of the two"))
                 continue
             values[name] = plain(value_node, path, mistakes)
         return values

@@ -29,8 +29,8 @@ HOST = "10.0.2.2"
 """As the guest sees this machine (its loopback), by qemu's own network."""
 PACKAGES = (
     "ca-certificates", "cloud-init", "dbus", "e2fsprogs", "iproute2", "kmod", "linux-image-amd64", "mosquitto-clients",
-    "netplan.io", "network-manager", "openssh-server", "python3-click", "python3-nacl", "python3-numpy",
-    "python3-onnxruntime", "python3-opencv", "python3-paho-mqtt", "python3-pydantic", "python3-rich", "python3-systemd",
+    "netplan.io", "network-manager", "openssh-server", "python3-click", "python3-msgspec", "python3-nacl",
+    "python3-numpy", "python3-onnxruntime", "python3-opencv", "python3-paho-mqtt", "python3-rich", "python3-systemd",
     "python3-yaml", "sudo", "systemd-sysv", "systemd-timesyncd", "udev", "v4l-utils",
 )  # fmt: skip
 # Of the kernel's modules the initrd gets those alone that it needs here, and nothing runs that nobody needs: each

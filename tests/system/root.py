@@ -17,8 +17,8 @@ SUITE = "trixie"
 CACHE = Path(os.environ.get("EDGE_ANPR_ROOTS") or Path.home() / ".cache" / "edge-anpr" / "roots")
 # What the package depends on; it is installed without a network, so one that is missing here is found out.
 NEEDED = (
-    "systemd", "systemd-sysv", "python3", "python3-click", "python3-cryptography", "python3-nacl", "python3-numpy",
-    "python3-onnxruntime", "python3-opencv", "python3-paho-mqtt", "python3-pydantic", "python3-rich", "python3-systemd",
+    "systemd", "systemd-sysv", "python3", "python3-click", "python3-cryptography", "python3-msgspec", "python3-nacl",
+    "python3-numpy", "python3-onnxruntime", "python3-opencv", "python3-paho-mqtt", "python3-rich", "python3-systemd",
     "python3-yaml",
 )  # fmt: skip
 # A broker to speak to, and Dutch.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from edge_anpr import config
 from edge_anpr.errors import Unusable
@@ -152,8 +153,8 @@ def test_a_name_that_is_too_long_is_cut_but_still_its_own(unit_yaml: Write) -> N
     assert publisher.link_to(unit, None).client_id == "edge-anpr-town-bridge-pole-07"
     names = set()
     for last in "ab":
-        long = unit.unit.model_copy(update={"org": "o" * 32, "site": "s" * 32, "id": "u" * 31 + last})
-        names.add(publisher.link_to(unit.model_copy(update={"unit": long}), None).client_id)
+        long = replace(unit.unit, org="o" * 32, site="s" * 32, id="u" * 31 + last)
+        names.add(publisher.link_to(replace(unit, unit=long), None).client_id)
     assert len(names) == 2
     assert {len(name) for name in names} == {64}
 
