@@ -1,11 +1,17 @@
 import time
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import Meta, Struct, structs
+from rich.pretty import pretty_repr
 
 from edge_anpr import config
-from edge_anpr.config import ConfigError, load
+from edge_anpr.config import ConfigError, load, schema
+from edge_anpr.config.cameras import CAMERAS, Region
+from edge_anpr.config.walk import _BOUNDS
 
 Write = Callable[[str | bytes], Path]
 
@@ -58,6 +64,7 @@ def test_every_mistake_is_named_at_once_with_line_and_key(written: Write) -> Non
         "  tls: {ca: ca.pem, cert: x}\n"
         "delivery: true\n"
         "colour: red\n"
+        "models: {threads: 0, threads: 0, ocr: 5}\n"
     )
     assert mistakes(path) == [
         (1, "unit.id"),
@@ -68,7 +75,34 @@ def test_every_mistake_is_named_at_once_with_line_and_key(written: Write) -> Non
         (7, "mqtt.tls.cert"),
         (8, "delivery"),
         (9, "colour"),
+        (10, "models.ocr"),
+        (10, "models.threads"),
+        (10, "models.threads"),
     ]
+
+
+@pytest.mark.parametrize(
+    "value", ["secret", "{secret: secret}", "[secret]", "'secret\\0'", "[[secret, secret], secret]"]
+)
+def test_no_mistake_repeats_a_value(written: Write, value: str) -> None:
+    keys = {
+        "unit": ["org", "site", "id"],
+        "camera": ["source", "id", "direction", "region", "url", "stall_s"],
+        "models": ["detector", "provider", "threads"],
+        "watchlist": ["source", "keys", "allow_unsigned", "most_entries", "passages_per_day"],
+        "mqtt": ["host", "port", "username", "password_file", "tls"],
+        "health": ["metrics"],
+    }
+    for section, names in keys.items():
+        for name in names:
+            # A source is needed to get to the other keys of a camera.
+            source = "source: rtsp, " if section == "camera" and name != "source" else ""
+            path = written(f"{section}: {{{source}{name}: {value}}}\n{section}2: {value}\n")
+            with pytest.raises(ConfigError) as caught:
+                load(path)
+            text = "".join(mistake.text for mistake in caught.value.mistakes)
+            assert text
+            assert "secret" not in text
 
 
 def test_a_misspelt_key_is_answered_with_the_right_one(written: Write) -> None:
@@ -100,6 +134,88 @@ def test_only_true_and_false_are_truth_values(written: Write, scalar: str) -> No
 
 def test_an_octal_looking_number_is_no_number(written: Write) -> None:
     assert mistakes(written(GOOD + "mqtt: {port: 01883}\n")) == [(5, "mqtt.port")]
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "says"),
+    [
+        ("models: {threads: '2'}", "models.threads", "takes a whole number, without quotes, like 15"),
+        ("models: {threads: 2.0}", "models.threads", "takes a whole number, without quotes, like 15"),
+        ("models: {threads: true}", "models.threads", "takes a whole number, without quotes, like 15"),
+        ("models: {threads: }", "models.threads", "takes a whole number, without quotes, like 15"),
+        ("models: {threads: 0}", "models.threads", "must be greater than or equal to 1"),
+        ("models: {threads: 17}", "models.threads", "must be less than or equal to 16"),
+        ("models: {detector: 1}", "models.detector", "takes a path"),
+        ("models: {detector: ''}", "models.detector", "takes a path"),
+        ("health: {interval_s: true}", "health.interval_s", "takes a number, without quotes, like 0.5"),
+        ("health: {interval_s: '1'}", "health.interval_s", "takes a number, without quotes, like 0.5"),
+        ("health: {interval_s: .inf}", "health.interval_s", "takes a number, without quotes, like 0.5"),
+        ("health: {interval_s: .nan}", "health.interval_s", "takes a number, without quotes, like 0.5"),
+        ("health: {metrics: '9177'}", "health.metrics", "takes HOST:PORT, like 192.0.2.7:1883 or [2001:db8::7]:1883"),
+        ("delivery: {max_days: 0}", "delivery.max_days", "must be greater than 0"),
+        ("delivery: {evidence: 1}", "delivery.evidence", "takes true or false"),
+        ("delivery: {receipt_keys: a.pub}", "delivery.receipt_keys", "takes a list, like [a.pub, b.pub]"),
+        ("delivery: {receipt_keys: [a, b, c]}", "delivery.receipt_keys", "must have a length of at most 2"),
+        ("delivery: {receipt_keys: [a, 1]}", "delivery.receipt_keys.1", "takes a path"),
+        ("mqtt: {username: 7}", "mqtt.username", "takes text; put it between quotes"),
+        ("mqtt: {username: true}", "mqtt.username", "takes text; put it between quotes"),
+        ("mqtt: {host: ''}", "mqtt.host", "must have a length of at least 1"),
+        ("mqtt: {tls: []}", "mqtt.tls", "takes keys below it, indented"),
+        ("mqtt: ", "mqtt", "takes keys below it, indented"),
+    ],
+)
+def test_a_value_of_another_kind_or_beyond_its_bounds_is_refused(
+    written: Write, line: str, key: str, says: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(written(GOOD + line))
+    (mistake,) = caught.value.mistakes
+    assert (mistake.line, mistake.key, mistake.text) == (5, key, says)
+
+
+def test_a_whole_number_serves_where_another_may_stand(written: Write) -> None:
+    interval = load(written(GOOD + "health: {interval_s: 3}")).health.interval_s
+    assert (interval, type(interval)) == (3.0, float)
+
+
+def test_every_bound_of_the_schema_is_one_that_is_checked() -> None:
+    sections = [
+        *CAMERAS.values(),
+        Region,
+        *(
+            kind
+            for kind in vars(schema).values()
+            if isinstance(kind, type) and issubclass(kind, Struct) and kind is not Struct
+        ),
+    ]
+    fields = [field for section in sections for field in structs.fields(section)]
+    bounds = [meta for field in fields for meta in _metas(field.type)]
+    assert len(bounds) > 40
+    for meta in bounds:
+        said = {name for name in dir(meta) if not name.startswith("_") and getattr(meta, name) is not None}
+        assert said <= set(_BOUNDS)
+
+
+def _metas(kind: Any) -> Iterator[Meta]:
+    for part in typing.get_args(kind):
+        yield from [part] if isinstance(part, Meta) else _metas(part)
+
+
+def test_values_at_their_bounds_are_taken(written: Write) -> None:
+    unit = load(written(GOOD + "mqtt: {port: 65535}\nmodels: {threads: 1}\ndelivery: {max_days: 0.1}\n"))
+    assert (unit.mqtt.port, unit.models.threads, unit.delivery.max_days) == (65535, 1, 0.1)
+
+
+def test_a_config_does_not_change(written: Write) -> None:
+    unit = load(written(GOOD.replace("clip, path: clip.mp4", "v4l2, region: {left: 0.5, width: 0.5}")))
+    for section, name in (
+        (unit, "models"),
+        (unit.models, "threads"),
+        (unit.camera, "id"),
+        (unit.camera.region, "left"),
+    ):
+        with pytest.raises(AttributeError):
+            setattr(section, name, None)
 
 
 def test_a_key_that_stands_twice_is_refused_at_the_second_place(written: Write) -> None:
@@ -149,8 +265,9 @@ def test_a_password_in_the_camera_url_is_not_shown_and_what_is_shown_is_no_url(w
     unit = load(written(GOOD.replace("source: clip, path: clip.mp4", f"source: rtsp, url: '{url}'")))
     shown = config.effective(unit)
     assert "secret" not in shown
-    assert "secret" not in repr(unit)
-    assert [key for _, key in mistakes(written(shown))] == ["camera.url"]
+    assert "secret" not in repr(unit) + pretty_repr(unit)
+    with pytest.raises(ConfigError, match=r"camera\.url: write the real URL"):
+        load(written(shown))
 
 
 def test_a_gstreamer_pipeline_is_not_shown_and_what_is_shown_is_none(written: Write) -> None:
@@ -158,8 +275,9 @@ def test_a_gstreamer_pipeline_is_not_shown_and_what_is_shown_is_none(written: Wr
     unit = load(written(GOOD.replace("source: clip, path: clip.mp4", f"source: gstreamer, pipeline: '{pipeline}'")))
     shown = config.effective(unit)
     assert "secret" not in shown
-    assert "secret" not in repr(unit)
-    assert [key for _, key in mistakes(written(shown))] == ["camera.pipeline"]
+    assert "secret" not in repr(unit) + pretty_repr(unit)
+    with pytest.raises(ConfigError, match=r"camera\.pipeline: write the real pipeline"):
+        load(written(shown))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +287,17 @@ def test_a_gstreamer_pipeline_is_not_shown_and_what_is_shown_is_none(written: Wr
 def test_what_check_prints_of_a_camera_is_the_same_camera(written: Write, camera: str) -> None:
     unit = load(written(GOOD.replace("clip, path: clip.mp4", camera)))
     assert load(written(config.effective(unit))) == unit
+
+
+@pytest.mark.parametrize(
+    ("camera", "says"), [("{id: a}", "needs a key 'source': clip, "), ("clip", "takes keys below")]
+)
+def test_a_camera_without_a_source_is_told_which_there_are(written: Write, camera: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(written(GOOD.replace("{source: clip, path: clip.mp4}", camera)))
+    (mistake,) = caught.value.mistakes
+    assert (mistake.line, mistake.key) == (3, "camera")
+    assert says in mistake.text
 
 
 @pytest.mark.parametrize(
@@ -182,7 +311,15 @@ def test_what_check_prints_of_a_camera_is_the_same_camera(written: Write, camera
         ("picamera2, device: /dev/video0", "camera.device", "belongs to source: v4l2, and this is source: picamera2"),
         ("gstreamer, pipeline: videotestsrc", "camera.pipeline", "end it in: ! appsink"),
         ("gstreamer, pipeline: a ! appsink, fps: 30", "camera", "the pipeline says it all: write fps into it"),
+        (
+            "gstreamer, pipeline: a!appsink, number: 0, width: 1920, height: 1080, fps: 30, shutter_us: 1000, gain: 16",
+            "camera",
+            "the pipeline says it all: write fps, gain, height, number, shutter_us, width into it",
+        ),
         ("v4l2, region: {left: 0.5, width: 0.6}", "camera.region", "reaches beyond the picture"),
+        ("v4l2, region: {lfet: 0.5}", "camera.region.lfet", "did you mean 'left'"),
+        ("v4l2, region: {fps: 15}", "camera.region.fps", "known: left, top, width, height"),
+        ("clip, path: clip.mp4, colour: red", "camera.colour", "known: id, direction, region, source, path, pace"),
         ("v4l2, pixels: h264", "camera.pixels", "'any', 'mjpeg' or 'yuyv'"),
         ("webcam", "camera", "source is one of clip, folder, gstreamer, picamera2, rtsp, v4l2"),
     ],
@@ -193,6 +330,16 @@ def test_a_camera_that_cannot_be_is_refused_with_its_key(written: Write, camera:
     (mistake,) = caught.value.mistakes
     assert (mistake.line, mistake.key) == (3, key)
     assert says in mistake.text
+
+
+@pytest.mark.parametrize(
+    ("camera", "after_s"),
+    [("rtsp, url: 'rtsp://cam/1'", 60.0), ("gstreamer", 60.0), ("v4l2", 10.0), ("picamera2", 10.0)],
+)
+def test_a_stream_may_repeat_a_picture_for_longer(written: Write, camera: str, after_s: float) -> None:
+    opened = load(written(GOOD.replace("clip, path: clip.mp4", camera))).camera
+    assert isinstance(opened, config.LiveCamera)
+    assert opened.frozen_s == after_s
 
 
 def test_what_check_prints_is_a_config_with_the_same_values(written: Write) -> None:
