@@ -9,7 +9,7 @@ import pytest
 from edge_anpr.privacy.process import may_swap
 
 SCRIPT = """
-import ctypes, gc, os, resource, warnings
+import ctypes, gc, os, resource, threading, warnings
 os.environ["OPENCV_FFMPEG_DEBUG"] = "1"
 from edge_anpr.privacy import process
 from edge_anpr.unit import journal
@@ -27,6 +27,15 @@ wall = libc.malloc(ctypes.c_size_t(5000))  # else the block becomes a part of th
 ctypes.memset(block, 0x51, 5000)
 libc.free(ctypes.c_void_p(block))
 assert b"Q" not in ctypes.string_at(block + 64, 4000), "freed memory shows what it held"
+def reserved():  # a thread's own heap reserves 64 MB
+    lines = [line.split()[:2] for line in open("/proc/self/maps")]
+    ends = [[int(end, 16) for end in place.split("-")] for place, rights in lines if rights == "---p"]
+    return sum(high - low for low, high in ends if high - low < 2**26)
+before = reserved()
+busy = threading.Thread(target=lambda: [libc.malloc(ctypes.c_size_t(4000)) for _ in range(100)])
+busy.start()
+busy.join()
+assert reserved() - before < 2**25, "a thread has a heap of its own"
 class Trap:
     def __del__(self):
         raise ValueError("QA528C")
@@ -43,7 +52,7 @@ def test_memory_is_closed_and_wiped_and_no_text_of_a_stranger_is_told() -> None:
     assert "QA528C" not in said
     assert [line.split()[1:4] for line in said.splitlines()] == [
         ["stopped", "by", "ValueError"],
-        ["UserWarning", "at", "<string>:25"],
+        ["UserWarning", "at", "<string>:34"],
         ["stopped", "by", "RuntimeError"],
     ]
 

@@ -128,3 +128,18 @@ def test_of_a_region_only_its_part_is_looked_at_and_the_whole_frame_is_handed_ba
     assert np.array_equal(small, luma[::2, ::2][1:3, 3:])
     assert np.array_equal(colour, np.dstack([luma[2:6, 6:]] * 3))
     assert handed_back == [frame]
+
+
+def test_where_traffic_never_pauses_the_heap_is_given_back_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told()
+    monkeypatch.setattr(module, "release", lambda: told.append("release"))
+    plane = np.zeros((4, 4), np.uint8)
+    vision = Vision(told, told, told, PassCounter(10**18), LatestFrame(), Counters())  # type: ignore[arg-type]
+    passing = Seen([], [Track(1, 0, 0, 0, 1, PlateDetection(Box(0, 0, 1, 1), np.zeros((4, 2)), 1.0), 1.0)], 1, 1, 2)
+    monkeypatch.setattr(told, "see", lambda frame, moving=None: passing)
+    monkeypatch.setattr(told, "tidy", lambda: told.append("tidy"), raising=False)
+    for second in range(10, 22):
+        vision._look(Frame(1, 0, plane, plane), second * 10**9)
+    assert told.count("tidy") == 12
+    assert told.count("release") == 3
+    assert told.index("release") < told.index("tidy", 3)
