@@ -33,7 +33,7 @@ services:
 	  $(SUDO) rm -f $(NO_CLUSTER)/edge-anpr.conf; $(SUDO) rmdir --ignore-fail-on-non-empty $(NO_CLUSTER); exit $$done; }
 
 # Roots are kept in ~/.cache/edge-anpr/roots; the test of arm64 runs it emulated.
-SYSTEM := mmdebstrap systemd-container qemu-user-static binfmt-support qemu-system-x86 qemu-utils mtools dosfstools \
+SYSTEM := mmdebstrap arch-test systemd-container qemu-user-static binfmt-support qemu-system-x86 qemu-utils mtools dosfstools \
 	mosquitto openssh-client python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good
 system-test: $(VENV)/.dev ## boot the package in containers, and a card in a machine (root; 25 minutes; the first time an hour more, to make their Debian)
 	@dpkg -s $(SYSTEM) >/dev/null 2>&1 || { $(APT) update -qq && $(APT) install -y -qq --no-install-recommends $(SYSTEM); }
