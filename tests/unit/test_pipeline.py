@@ -46,6 +46,15 @@ def test_one_guessed_character_is_enough_to_doubt_the_plate() -> None:
     assert not is_plate(*passage("DB37DB", least=0.25))
 
 
+def test_a_word_with_a_doubtful_digit_stays_a_word() -> None:
+    """As makers' names on boots are read, with a 5 for the S."""
+    for sure, expected in ((0.85, False), (0.95, True)):
+        read, track = passage("5ILVER", score=0.8, sure=1.0, least=sure)
+        assert is_plate(read, track) is expected
+    # Nor are letters that are doubtful more than a number.
+    assert not is_plate(*passage("B12345", score=0.8, sure=1.0, least=0.85))
+
+
 def test_a_lamp_that_says_something_else_in_each_frame_is_no_plate() -> None:
     assert is_plate(*passage("DB37DB", frames=20, agree=4))
     assert not is_plate(*passage("DB37DB", frames=40, agree=4))
