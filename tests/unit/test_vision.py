@@ -135,7 +135,9 @@ def test_where_traffic_never_pauses_the_heap_is_given_back_now_and_then(monkeypa
     monkeypatch.setattr(module, "release", lambda: told.append("release"))
     plane = np.zeros((4, 4), np.uint8)
     vision = Vision(told, told, told, PassCounter(10**18), LatestFrame(), Counters())  # type: ignore[arg-type]
-    passing = Seen([], [Track(1, 0, 0, 0, 1, PlateDetection(Box(0, 0, 1, 1), np.zeros((4, 2)), 1.0), 1.0)], 1, 1, 2)
+    passing = Seen(
+        [], [Track(1, 0, 0, 0, 1, PlateDetection(Box(0, 0, 1, 1), np.zeros((4, 2), np.float32), 1.0), 1.0)], 1, 1, 2
+    )
     monkeypatch.setattr(told, "see", lambda frame, moving=None: passing)
     monkeypatch.setattr(told, "tidy", lambda: told.append("tidy"), raising=False)
     for second in range(10, 22):
