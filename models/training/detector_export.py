@@ -27,7 +27,7 @@ from scenes import HEIGHT, WIDTH
 from splits import TRAIN_SETS, Gray, Photo, held_back_photos, load, training_photos
 
 OUTPUTS = ("score", "box", "quad")
-CALIBRATION_PHOTOS = 160
+CALIBRATION_PHOTOS = 240
 PASTED_VIEWS = 300
 
 

@@ -19,12 +19,12 @@ def _unit(
 
 
 class Residual(nn.Module):
-    """Two 3×3 convolutions beside the identity."""
+    """Two 3×3 convolutions beside the identity, the first down to `mid` channels."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, mid: int) -> None:
         super().__init__()
-        self.first = _unit(channels, channels, (3, 3))
-        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
+        self.first = _unit(channels, mid, (3, 3))
+        self.second = nn.Sequential(nn.Conv2d(mid, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
         return torch.relu(x + self.second(self.first(x)))
@@ -40,9 +40,10 @@ class OcrNet(nn.Module):
             _unit(16, 16, (3, 3)),
             _unit(16, 48, (3, 3), (2, 2)),
             _unit(48, 48, (3, 3)),
-            Residual(48),
+            Residual(48, 48),
             _unit(48, 80, (3, 3), (2, 1)),
-            Residual(80),
+            Residual(80, 80),
+            Residual(80, 36),
             _unit(80, 128, (4, 1), pad=False),
             _unit(128, 128, (1, 5)),
             _unit(128, 128, (1, 5)),

@@ -15,7 +15,7 @@ _PAD, _SCALE = 114.0, 58.0  # the detector's normalisation, as in detector_model
 _EPSILON = 1e-5
 _OCR_LAYERS = (
     ("unit", (2, 2)), ("unit", (1, 1)), ("unit", (2, 2)), ("unit", (1, 1)), ("residual", (1, 1)),
-    ("unit", (2, 1)), ("residual", (1, 1)), ("valid", (1, 1)), ("unit", (1, 1)), ("unit", (1, 1)),
+    ("unit", (2, 1)), ("residual", (1, 1)), ("residual", (1, 1)), ("valid", (1, 1)), ("unit", (1, 1)), ("unit", (1, 1)),
 )  # fmt: skip
 
 
