@@ -55,6 +55,12 @@ def test_a_word_with_a_doubtful_digit_stays_a_word() -> None:
     assert not is_plate(*passage("B12345", score=0.8, sure=1.0, least=0.85))
 
 
+def test_of_a_still_picture_nothing_is_said_that_is_likelier_wrong() -> None:
+    assert is_plate(*passage("DB37DB", sure=1.0, least=0.45), still=True)
+    assert not is_plate(*passage("DB37DB", sure=1.0, least=0.38), still=True)
+    assert is_plate(*passage("DB37DB", sure=1.0, least=0.38))
+
+
 def test_a_lamp_that_says_something_else_in_each_frame_is_no_plate() -> None:
     assert is_plate(*passage("DB37DB", frames=20, agree=4))
     assert not is_plate(*passage("DB37DB", frames=40, agree=4))
