@@ -57,7 +57,7 @@ def overwrite_freed() -> None:
 def share_heap() -> None:
     """Have all threads allocate from one heap: what start-up has freed then holds what frames need (8 MB less).
 
-    They seldom allocate at once: two of them work under Python's lock, and the third is the networks.
+    That they wait for each other at times costs nothing that could be measured.
     """
     if hasattr(_LIBC, "mallopt"):
         _LIBC.mallopt(_M_ARENA_MAX, 1)

@@ -231,13 +231,12 @@ class Sprites:
         if rng.random() < 0.5:
             cv2.rectangle(canvas, (x0, y0), (x0 + wide, y0 + high), tuple(ink), max(1, cap // 24))
         face = self._faces[int(rng.random() * len(self._faces))].masks[CAPS_PX[2]]
-        lines = int(rng.random() * 4)  # three lines are one large character, as on a tax sticker
-        for row in range(lines % 3 if lines < 3 else 1):
+        lines, tall, top = int(rng.random() * 4), high // 3, high // 12
+        if lines == 3:  # one large character instead, as on a tax sticker
+            lines, tall, top = 1, high * 3 // 5, high // 5
+        for row in range(lines):
             letter = face[ALPHABET[int(rng.random() * 36)]]
-            tall = max(2, high // 3 if lines < 3 else high * 3 // 5)
-            small = cv2.resize(letter, (max(2, wide * 2 // 3), tall), interpolation=cv2.INTER_AREA)
-            spot = area[high * row // 2 + (high // 12 if lines < 3 else high // 5) :, wide // 6 :][
-                : small.shape[0], : small.shape[1]
-            ]
+            small = cv2.resize(letter, (max(2, wide * 2 // 3), max(2, tall)), interpolation=cv2.INTER_AREA)
+            spot = area[high * row // 2 + top :, wide // 6 :][: small.shape[0], : small.shape[1]]
             cover = small[: spot.shape[0], : spot.shape[1]].astype(np.float32) / 255
             spot[:] = spot + (cover if gray else cover[..., None]) * (ink - spot)

@@ -175,3 +175,12 @@ def test_drawn_plates_need_neither_torch_nor_pillow_nor_fonts() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=TRAINING, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize(("band", "alike"), [("GB", True), ("NL", False)])
+def test_britain_draws_one_shape_for_o_and_zero_and_for_i_and_one(band: str, alike: bool) -> None:
+    first, second = (
+        PlateRenderer(np.random.default_rng(5), faces="drawn").worn([text], "white", band, 120.0)
+        for text in ("AO1BI0", "A0IB1O")
+    )
+    assert (first.shape == second.shape and bool((first == second).all())) is alike

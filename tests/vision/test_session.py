@@ -245,3 +245,11 @@ def test_a_provider_that_cannot_be_made_is_refused_and_prints_nothing(
     with pytest.raises(ModelRefused, match="cannot load it: no libcudart here"):
         Network(shipped("ocr"), "ocr", "ctc", provider="cuda")
     assert capfd.readouterr().out == ""
+
+
+def test_the_networks_stay_as_small_as_the_board_needs_them() -> None:
+    files = [shipped(kind) for kind in ("detector", "ocr")]
+    assert sum(file.stat().st_size for file in files) <= 1_000_000
+    macs = [json.loads(file.with_suffix(".json").read_bytes())["macs"] for file in files]
+    assert macs[0] <= 350_000_000
+    assert macs[1] <= 60_000_000
