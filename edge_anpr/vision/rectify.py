@@ -46,9 +46,11 @@ def rectify(luma: Gray, quad: Corners, out: NDArray[np.uint8], margin: float = M
     while across > STROKES_KEPT * fold and fold < MOST_FOLD:
         fold *= 2
     wide, high = flat_width * fold, flat_height * fold
-    x, y = wide * margin / (1 + 2 * margin), high * margin / (1 + 2 * margin)
-    target = [[x, y], [wide - x, y], [wide - x, high - y], [x, high - y]]
-    matrix = cv2.getPerspectiveTransform(np.asarray(quad, np.float32), np.array(target, np.float32) - 0.5)
+    # Corners lie on pixels' edges, OpenCV counts from their middles.
+    left, top = wide * margin / (1 + 2 * margin) - 0.5, high * margin / (1 + 2 * margin) - 0.5
+    right, bottom = wide - 1 - left, high - 1 - top
+    target = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
+    matrix = cv2.getPerspectiveTransform(quad - np.float32(0.5), target)
     large = cv2.warpPerspective(luma, matrix, (wide, high), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     flat = large if fold == 1 else cv2.resize(large, (flat_width, flat_height), interpolation=cv2.INTER_AREA)
     out[:] = flat.reshape(out.shape)

@@ -31,6 +31,15 @@ def test_a_tilted_plate_lies_flat_and_fills_the_crop_but_for_the_margin() -> Non
     assert out[16, rim + 2] > 150
 
 
+def test_a_small_plate_lies_in_the_middle_of_the_crop() -> None:
+    picture = np.zeros((40, 60), np.uint8)
+    picture[15:21, 20:44] = 200  # half a pixel is a twelfth of its height
+    out = flat_of(picture, np.array([[20, 15], [44, 15], [44, 21], [20, 21]], np.float32))[0].astype(int)
+    assert out.max() == 200
+    assert abs(out - out[:, ::-1]).max() <= 4
+    assert abs(out - out[::-1]).max() <= 4
+
+
 def test_each_row_of_characters_is_a_crop_by_itself() -> None:
     picture = np.zeros((200, 200), np.uint8)
     picture[50:90, 50:150], picture[90:130, 50:150] = 200, 90
