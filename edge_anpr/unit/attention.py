@@ -14,6 +14,9 @@ from edge_anpr.vision.motion import Motion
 AWAKE_NS = 1_500_000_000
 # Looks a second: at 100 km/h a plate wants twelve, below 50 km/h four or five. Now and then also when nothing moves.
 FAST_HZ, SLOW_HZ, ASLEEP_HZ = 12.5, 5.0, 0.5
+# So often a road that is awake is asked whether it still is. It costs as much as everything that finding plates costs
+# beside the network.
+COMPARED_HZ = 2.5
 # A plate that moves by less than its own width in a second is slow, once it has been seen in so many looks.
 SLOW_WIDTHS_S, KNOWN_LOOKS = 1.0, 3
 
@@ -68,8 +71,8 @@ class Attention:
         )
 
     def _wants_comparing(self, now_ns: int) -> bool:
-        """While the road is awake, no more frames than are looked at; asleep, all."""
-        if now_ns <= self._awake_until_ns and now_ns - self._compared_ns < 0.9e9 / FAST_HZ:
+        """While the road is awake now and then; asleep, every frame."""
+        if now_ns <= self._awake_until_ns and now_ns - self._compared_ns < 0.9e9 / COMPARED_HZ:
             return False
         self._compared_ns = now_ns
         return True

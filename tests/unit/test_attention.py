@@ -68,7 +68,7 @@ def test_of_what_moves_no_more_is_looked_at_than_helps(monkeypatch: pytest.Monke
     assert Glance.ASLEEP not in glances
 
 
-def test_frames_are_compared_all_while_nothing_moves_and_as_many_as_are_looked_at_otherwise(
+def test_frames_are_compared_all_while_nothing_moves_and_now_and_then_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     road = Road(monkeypatch, 25)
@@ -76,7 +76,7 @@ def test_frames_are_compared_all_while_nothing_moves_and_as_many_as_are_looked_a
     assert road.motion.compared == 100
     road.motion.moves = True
     road.passes(4)
-    assert road.motion.compared == pytest.approx(100 + 4 * module.FAST_HZ, abs=2)
+    assert road.motion.compared == pytest.approx(100 + 4 * module.COMPARED_HZ, abs=2)
 
 
 def test_who_enters_is_looked_at_in_the_same_frame_and_until_a_plate_unseen_has_left(
