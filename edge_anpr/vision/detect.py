@@ -23,18 +23,21 @@ PART_OF_PLATE = 0.3
 INSIDE, SURE_ENOUGH = 0.7, 0.6
 MOST_CELLS = 400
 AVERAGE_BELOW = 0.6
+# What a box's logs say: left and top lie before the cell's middle, right and bottom behind it.
+_OUTWARDS = np.array([-1, -1, 1, 1], np.float32)
 # A corner this far outside the picture, in plate widths, means that the border cuts the plate.
 CUT = 0.03
 
 
 class _Input:
-    """A picture of one size as the network takes it, and where its cells lie: (cells, 2), in pixels of it."""
+    """A picture of one size as the network takes it, and where its cells lie: (cells, 2), in pixels of the view."""
 
-    def __init__(self, network: Network, rows: int, columns: int, pad: int, stride: int) -> None:
-        self.array = np.full((1, 1, rows, columns), pad, np.uint8)
+    def __init__(self, network: Network, view: View, pad: int, stride: int) -> None:
+        self.array = np.full((1, 1, view.rows, view.columns), pad, np.uint8)
         self.fitted = (0, 0)
         self.look = network.bind(self.array)
-        self.centres = centres(rows // stride, columns // stride, stride)
+        self.stride = stride / view.scale
+        self.centres = centres(view.rows // stride, view.columns // stride, self.stride)
 
 
 class Detector:
@@ -48,7 +51,7 @@ class Detector:
         self._network, self._threshold, self._shares = network, threshold, shares
         self._stride = int(network.card.fields["stride"])
         self._pad = int(network.card.fields["input"]["pad"])
-        self._inputs: dict[tuple[int, int], _Input] = {}
+        self._inputs: dict[tuple[int, int, float], _Input] = {}
         self._whole: View | None = None
         self.whole_view(network.card.width, network.card.height)  # so that ``forget`` has a pass to make
 
@@ -88,20 +91,19 @@ class Detector:
         held = self._input(view)
         self._fit(area, view, held)
         scores, boxes, quads = held.look.run()
-        found = decode(scores[0, 0], boxes[0], quads[0], self._threshold, self._stride, held.centres)
-        shift = np.array([view.left, view.top], np.float32)
-        plates = []
-        for place, corners, surety in found:
-            box = place / view.scale
-            box[:2] += shift
-            plates.append(_Plate(box, (corners / view.scale + shift).astype(np.float32), surety, view.scale))
-        return plates
+        found = decode(scores[0, 0], boxes[0], quads[0], self._threshold, held.stride, held.centres)
+        if view.left or view.top:
+            shift = np.array([view.left, view.top], np.float32)
+            for box, quad, _ in found:
+                box[:2] += shift
+                np.add(quad, shift, out=quad)
+        return [_Plate(box, quad, score, view.scale) for box, quad, score in found]
 
     def _input(self, view: View) -> _Input:
-        size = (view.rows, view.columns)
-        if size not in self._inputs:
-            self._inputs[size] = _Input(self._network, *size, self._pad, self._stride)
-        return self._inputs[size]
+        kind = view.rows, view.columns, view.scale
+        if kind not in self._inputs:
+            self._inputs[kind] = _Input(self._network, view, self._pad, self._stride)
+        return self._inputs[kind]
 
     def _fit(self, area: Gray, view: View, held: _Input) -> None:
         size = min(round(view.height * view.scale), view.rows), min(round(view.width * view.scale), view.columns)
@@ -142,27 +144,27 @@ def _merge(plates: list[_Plate]) -> list[_Plate]:
     """One plate for all that the views say of it: the surest, and none that lies inside a wider one."""
     if len(plates) < 2:
         return plates
-    edges = np.array([plate.box for plate in plates], np.float32).reshape(-1, 4)
+    plates = sorted(plates, key=lambda plate: -plate.score)
+    edges = np.array([plate.box for plate in plates], np.float32)
     edges[:, 2:] += edges[:, :2]
-    areas = np.prod(edges[:, 2:] - edges[:, :2], axis=1)
-    kept: list[int] = []
-    for index in sorted(range(len(plates)), key=lambda index: -plates[index].score):
-        around = (_shared(edges[index], edges) > INSIDE * areas[index]) & (areas > 1.5 * areas[index])
-        if any(plates[other].score > SURE_ENOUGH * plates[index].score for other in np.flatnonzero(around)):
-            continue
-        if not kept or _overlaps(edges[index], edges[kept]).max() <= PART_OF_PLATE:
-            kept.append(index)
-    return [plates[index] for index in kept]
+    sides, scores = _Sides(edges), np.array([plate.score for plate in plates], np.float32)
+
+    def is_inside(index: int) -> bool:
+        wider = (sides.shared(index) > INSIDE * sides.areas[index]) & (sides.areas > 1.5 * sides.areas[index])
+        return bool((wider & (scores > SURE_ENOUGH * scores[index])).any())
+
+    return [plates[index] for index in _apart(sides, [index for index in range(len(plates)) if not is_inside(index)])]
 
 
 def _placed(plate: _Plate, width: int, height: int) -> PlateDetection:
-    limit = CUT * float(plate.box[2])
-    outside = (plate.quad < -limit).any() or (plate.quad > np.array([width, height]) + limit).any()
-    return PlateDetection(Box(*(float(value) for value in plate.box)), plate.quad, plate.score, bool(outside))
+    box = Box(*plate.box.tolist())
+    limit = CUT * box.width
+    outside = any(not (-limit <= x <= width + limit and -limit <= y <= height + limit) for x, y in plate.quad.tolist())
+    return PlateDetection(box, plate.quad, plate.score, outside)
 
 
-def centres(rows: int, columns: int, stride: int) -> NDArray[np.float32]:
-    """The middles of a network's cells, row by row, (cells, 2) as x and y in pixels of its input."""
+def centres(rows: int, columns: int, stride: float) -> NDArray[np.float32]:
+    """The middles of a network's cells, row by row, (cells, 2) as x and y; ``stride`` pixels lie between them."""
     down, across = np.divmod(np.arange(rows * columns), columns)
     return (np.stack([across, down], axis=1).astype(np.float32) + np.float32(0.5)) * np.float32(stride)
 
@@ -172,13 +174,13 @@ def decode(
     box: NDArray[np.float32],
     quad: NDArray[np.float32],
     threshold: float,
-    stride: int,
+    stride: float,
     middles: NDArray[np.float32],
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], float]]:
-    """Plates from the three heads: (box [left, top, width, height], quad (4, 2), score), best first, input pixels.
+    """Plates from the three heads: (box [left, top, width, height], quad (4, 2), score), best first, pixels.
 
     ``score`` (H, W) is 0 to 1; ``box`` (4, H, W) holds log distances to the four sides in strides, ``quad`` (8, H, W)
-    signed log offsets of the corners. ``middles``: the cells' ``centres``.
+    signed log offsets of the corners. ``stride`` and ``middles``, the cells' ``centres``, say in what pixels.
     """
     flat = score.ravel()
     cells = np.flatnonzero(flat >= threshold)
@@ -186,42 +188,56 @@ def decode(
         return []
     cells = cells[np.argsort(-flat[cells], kind="stable")[:MOST_CELLS]]
     weights = flat[cells]
-    here = middles[cells]
-    sides = stride * np.exp(np.minimum(box.reshape(4, -1)[:, cells].T, 6.0))
-    edges = np.concatenate([here - sides[:, :2], here + sides[:, 2:]], axis=1)
-    offsets = quad.reshape(8, -1)[:, cells].T.reshape(-1, 4, 2)
-    corners = here[:, None] + stride * np.sign(offsets) * np.expm1(np.minimum(np.abs(offsets), 6.0))
-    found: list[tuple[NDArray[np.float32], NDArray[np.float32], float]] = []
-    kept = np.empty((0, 4), np.float32)
-    squares, free = weights * weights, np.ones(len(weights), np.bool_)
+    told = np.empty((len(cells), 12), np.float32)
+    told[:, :4], told[:, 4:] = box.reshape(4, -1)[:, cells].T, quad.reshape(8, -1)[:, cells].T
+    np.minimum(told, 6, out=told)
+    np.maximum(told, -6, out=told)
+    offsets = np.copysign(np.expm1(np.abs(told)), told)
+    offsets[:, :4] = np.exp(told[:, :4]) * _OUTWARDS
+    # Of each cell: left, top; right, bottom; and four corners.
+    places = offsets.reshape(-1, 6, 2) * np.float32(stride) + middles[cells][:, None]
+    places = places.reshape(-1, 12)
+    sides, squares, free = _Sides(places), weights * weights, np.ones(len(weights), np.bool_)
+    best: list[int] = []
+    members: list[NDArray[np.bool_]] = []
     for index in range(len(weights)):
-        if not free[index]:
-            continue
-        overlaps = _overlaps(edges[index], edges)
-        members = free & (overlaps > SAME_PLATE)
-        free &= overlaps <= PART_OF_PLATE
-        if len(kept) and _overlaps(edges[index], kept).max() > PART_OF_PLATE:
-            continue
-        share = squares[members] / squares[members].sum()
-        mean = share @ edges[members]
-        kept = np.vstack([kept, mean])  # a copy
-        corner = (share @ corners[members].reshape(-1, 8)).reshape(4, 2)
-        mean[2:] -= mean[:2]
-        found.append((mean, corner, float(weights[index])))
-    return found
+        if free[index]:
+            overlaps = sides.overlaps(index)
+            best.append(index)
+            members.append(free & (overlaps > SAME_PLATE))
+            free &= overlaps <= PART_OF_PLATE
+    share = np.array(members) * squares
+    means = share @ places / share.sum(axis=1, keepdims=True)
+    kept = _apart(_Sides(means)) if len(best) > 1 else [0]
+    means[:, 2:4] -= means[:, :2]
+    return [(means[one, :4], means[one, 4:].reshape(4, 2), float(weights[best[one]])) for one in kept]
 
 
-def _overlaps(one: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intersection over union of one box with each of others, (left, top, right, bottom)."""
-    shared = _shared(one, others)
-    areas = (others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1])
-    overlaps: NDArray[np.float32] = shared / ((one[2] - one[0]) * (one[3] - one[1]) + areas - shared)
-    return overlaps
+class _Sides:
+    """Boxes side by side: the columns left, top, right, bottom of (n, 4 or more), each contiguous; and their areas."""
+
+    def __init__(self, edges: NDArray[np.float32]) -> None:
+        self.left, self.top, self.right, self.bottom = np.ascontiguousarray(edges[:, :4].T)
+        self.areas = (self.right - self.left) * (self.bottom - self.top)
+
+    def shared(self, index: int) -> NDArray[np.float32]:
+        """The area that one has in common with each."""
+        width = np.minimum(self.right[index], self.right) - np.maximum(self.left[index], self.left)
+        height = np.minimum(self.bottom[index], self.bottom) - np.maximum(self.top[index], self.top)
+        shared: NDArray[np.float32] = np.maximum(width, 0) * np.maximum(height, 0)
+        return shared
+
+    def overlaps(self, index: int) -> NDArray[np.float32]:
+        """Intersection over union of one with each."""
+        shared = self.shared(index)
+        overlaps: NDArray[np.float32] = shared / (self.areas[index] + self.areas - shared)
+        return overlaps
 
 
-def _shared(one: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The area that one box has in common with each of others."""
-    width = np.minimum(one[2], others[:, 2]) - np.maximum(one[0], others[:, 0])
-    height = np.minimum(one[3], others[:, 3]) - np.maximum(one[1], others[:, 1])
-    shared: NDArray[np.float32] = np.maximum(width, 0) * np.maximum(height, 0)
-    return shared
+def _apart(sides: _Sides, among: Sequence[int] | None = None) -> list[int]:
+    """Of boxes (or ``among`` some of them), the best first, those that are no part of a better one."""
+    kept: list[int] = []
+    for index in range(len(sides.areas)) if among is None else among:
+        if not kept or sides.overlaps(index)[kept].max() <= PART_OF_PLATE:
+            kept.append(index)
+    return kept

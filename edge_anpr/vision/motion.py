@@ -66,10 +66,12 @@ class Motion:
         sample = difference[::3, ::3].ravel()
         difference -= np.partition(sample, len(sample) // 2)[len(sample) // 2]
         np.abs(difference, out=difference)
-        limit = np.maximum(self._flicker * TIMES_FLICKER, LEAST_CHANGE)
+        limit = self._flicker * TIMES_FLICKER
+        np.maximum(limit, LEAST_CHANGE, out=limit)
         changed = difference > limit
         # To a median, up and down by equal steps: vehicles in a cell for less than half of the time raise nothing.
-        self._flicker += np.where(difference > self._flicker, FLICKER_STEP * passed_s, -FLICKER_STEP * passed_s)
+        step = np.float32(FLICKER_STEP * passed_s)
+        self._flicker += (difference > self._flicker) * (2 * step) - step
         np.maximum(self._flicker, 0.25, out=self._flicker)
         self._learn(cells, changed, limit, passed_s)
         return self._moves(changed.view(np.uint8), passed_s)
@@ -87,18 +89,20 @@ class Motion:
     ) -> None:
         """Follow slow changes, and take for the road what has come to stand on it."""
         assert self._usual is not None
-        share = np.float32(min(passed_s / FOLLOWS_S, 1.0))
+        follow = (cells - self._usual) * np.float32(min(passed_s / FOLLOWS_S, 1.0))
         if changed.any():
-            stands = changed & (np.abs(cells - self._before) < limit)
-            self._still_s += passed_s
-            self._still_s *= stands
+            self._before -= cells
+            np.abs(self._before, out=self._before)
+            self._still_s += np.float32(passed_s)
+            self._still_s *= changed & (limit > self._before)
+            follow *= ~changed
             parked = self._still_s > PARKED_S
-            follow = np.where(changed & ~parked, np.float32(0), share)
-            follow[parked] = 1.0
-            self._usual += follow * (cells - self._usual)
+            if parked.any():
+                np.copyto(self._usual, cells, where=parked)
+                follow *= ~parked
         else:  # as on an empty road for hours
             self._still_s.fill(0)
-            self._usual += share * (cells - self._usual)
+        self._usual += follow
         self._before.fill(0)
         self._before = cells
 

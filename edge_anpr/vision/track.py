@@ -111,15 +111,14 @@ def _distance(track: Track, detection: PlateDetection, now_ns: int) -> float | N
 
 def _follow(track: Track, detection: PlateDetection, frame: int, now_ns: int) -> Track:
     seconds = max((now_ns - track.last_ns) / 1e9, 1e-3)
-    moved = [(new - old) / seconds for new, old in zip(detection.box.centre, track.detection.box.centre, strict=True)]
+    (x, y), (old_x, old_y) = detection.box.centre, track.detection.box.centre
+    speed_x, speed_y = track.velocity_px_s
     memory = VELOCITY_MEMORY if track.frames > 1 else 0.0
-    velocity = [memory * old + (1 - memory) * new for old, new in zip(track.velocity_px_s, moved, strict=True)]
-    return replace(
-        track,
-        last_frame=frame,
-        last_ns=now_ns,
-        frames=track.frames + 1,
-        detection=detection,
-        best_score=max(track.best_score, detection.score),
-        velocity_px_s=(velocity[0], velocity[1]),
+    velocity = (
+        memory * speed_x + (1 - memory) * (x - old_x) / seconds,
+        memory * speed_y + (1 - memory) * (y - old_y) / seconds,
+    )
+    best = max(track.best_score, detection.score)
+    return Track(
+        track.number, track.first_frame, frame, now_ns, track.frames + 1, detection, best, velocity_px_s=velocity
     )
