@@ -88,8 +88,11 @@ class Detector(nn.Module):
 
     def features(self, image: Tensor) -> Tensor:
         """Features at stride 8, [N,32,H/8,W/8]."""
-        x = (image.float() - PAD) * (1.0 / SCALE)
-        c8 = self.down8(self.down4(self.stem(x)))
+        return self.after(self.stem((image.float() - PAD) * (1.0 / SCALE)))
+
+    def after(self, stem: Tensor) -> Tensor:
+        """The same from what the first convolution gives."""
+        c8 = self.down8(self.down4(stem))
         c16 = self.down16(c8)
         c32 = self.down32(c16)
         p16 = F.relu(c16 + F.interpolate(self.up16(c32), scale_factor=2.0, mode="nearest"))
@@ -107,11 +110,22 @@ class Detector(nn.Module):
 
 
 class Exported(nn.Module):
-    """The network as it ships: uint8 in, score after the sigmoid; its heads as one, which reads the features once."""
+    """The network as it ships: uint8 in, score after the sigmoid; its heads as one, which reads the features once.
+
+    The normalisation stands in the first convolution's weights. What was padded with its zero is padded with PAD.
+    """
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()
         self.detector = detector
+        first, norm, relu = detector.stem
+        assert isinstance(first, nn.Conv2d)
+        raw = nn.Conv2d(1, first.out_channels, 3, 2)
+        with torch.no_grad():
+            raw.weight.copy_(first.weight / SCALE)
+            assert raw.bias is not None
+            raw.bias.copy_(-PAD * raw.weight.sum((1, 2, 3)))
+        self.stem = nn.Sequential(raw, norm, relu)
         parts = (detector.score, detector.box, detector.quad)
         self.shares = [part.out_channels for part in parts]
         self.heads = nn.Conv2d(parts[0].in_channels, sum(self.shares), 1)
@@ -122,7 +136,8 @@ class Exported(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Score [N,1,h,w] in 0..1, box logs [N,4,h,w], quad offsets [N,8,h,w]."""
-        score, box, quad = self.heads(self.detector.features(image)).split(self.shares, 1)
+        stem = self.stem(F.pad(image, (1, 1, 1, 1), value=PAD).float())
+        score, box, quad = self.heads(self.detector.after(stem)).split(self.shares, 1)
         return torch.sigmoid(score), box.clamp(-LOG_MAX, LOG_MAX), quad.clamp(-LOG_MAX, LOG_MAX)
 
 
