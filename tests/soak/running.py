@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from edge_anpr.unit.outbox import Outbox
-from edge_anpr.vision.session import shipped
 from tests.conftest import Broker, Process, Subscriber, free_port, until
 from tests.soak import endless, road
 from tests.soak.judge import Sample, Soak
@@ -25,8 +24,7 @@ HEARTBEAT_S = 5.0
 TELL_S = 60.0
 UNIT = """\
 unit: {{org: town, site: bridge, id: pole-07}}
-camera: {{source: clip, path: road.avi, pace: fast}}
-models: {{detector: detector.onnx}}
+camera: {{source: clip, path: road.avi, pace: fast, region: {region}}}
 watchlist: {{path: list.json, allow_unsigned: true}}
 privacy: {{epoch_minutes: 1}}
 delivery: {{outbox: state/outbox.db}}
@@ -133,12 +131,7 @@ def _lay(folder: Path, port: int) -> None:
     plates = road.draw(folder / "road.avi")
     entry = {"country": "NL", "reason": "soak", "not_after": "2099-12-31T23:59:59Z", "priority": 1}
     (folder / "list.json").write_text(json.dumps(LIST | {"entries": [{"plate": plates[0], **entry}]}))
-    # The detector takes pictures of any size in steps of 32; at that of the clip a million frames take an hour.
-    shutil.copy(shipped("detector"), folder / "detector.onnx")
-    card = json.loads(shipped("detector").with_suffix(".json").read_text())
-    card["input"] |= {"width": road.WIDTH, "height": road.HEIGHT}
-    (folder / "detector.json").write_text(json.dumps(card))
-    (folder / "unit.yaml").write_text(UNIT.format(port=port, heartbeat_s=HEARTBEAT_S))
+    (folder / "unit.yaml").write_text(UNIT.format(port=port, heartbeat_s=HEARTBEAT_S, region=road.REGION))
 
 
 def _systemd_python(folder: Path) -> Path:
