@@ -4,7 +4,7 @@ import pytest
 from edge_anpr.datatypes import Box, Frame, PlateDetection, PlateRead, PlateReading, Track
 from edge_anpr.plates.text import encode, reveal
 from edge_anpr.unit.pipeline import Material, Pipeline, is_plate
-from edge_anpr.vision.rectify import MARGINS
+from edge_anpr.vision.rectify import FILLED_MARGINS, MARGINS
 from edge_anpr.vision.views import View, whole
 
 
@@ -83,6 +83,7 @@ class Scripted:
         self._texts, self._cut, self._frame, self.forgotten = texts, cut, -1, 0
         self.looked_at: list[int] = []
         self.margins: list[float] = []
+        self.quads: list[np.ndarray] = []
         self.widths: dict[int, float] = {}
 
     def forget(self) -> None:
@@ -100,6 +101,7 @@ class Scripted:
 
     def read(self, luma: np.ndarray, detections: list[PlateDetection], margin: float) -> list[PlateReading]:
         self.margins.append(margin)
+        self.quads.append(detections[0].quad)
         text = self._texts[self._frame]
         posteriors = np.full((len(text), 36), 0.001, np.float32)
         posteriors[np.arange(len(text)), encode(text)] = 0.96
@@ -195,3 +197,24 @@ def test_a_live_unit_looks_at_one_part_a_frame_and_a_still_is_seen_to_its_pixels
     assert scripted.looked_at == looks
     assert len(scripted.margins) == cuts
     assert set(scripted.margins) == set(MARGINS)
+
+
+@pytest.mark.parametrize(("material", "fills"), [(Material.STILL, True), (Material.LIVE, False)])
+def test_a_still_that_a_plate_fills_is_read_to_its_own_corners(material: Material, fills: bool) -> None:
+    scripted = Scripted("DB37DB", cut=frozenset({0}))
+    pipeline = Pipeline(scripted, scripted, material)  # type: ignore[arg-type]
+    pipeline.see(Frame(0, 0, *[np.zeros((31, 140), np.uint8)] * 2))
+    (track,) = pipeline.tracker.finish()
+    assert (pipeline.fuse(track) is not None) == fills  # half a plate would have no voice
+    if fills:
+        assert set(scripted.margins) == set(FILLED_MARGINS)
+        assert scripted.quads[0].tolist() == [[0, 0], [140, 0], [140, 31], [0, 31]]
+
+
+def test_a_still_that_is_more_than_a_plate_is_not() -> None:
+    for shape in ((31, 160), (40, 140)):
+        scripted = Scripted("DB37DB")
+        Pipeline(scripted, scripted, Material.STILL).see(  # type: ignore[arg-type]
+            Frame(0, 0, *[np.zeros(shape, np.uint8)] * 2)
+        )
+        assert set(scripted.margins) == set(MARGINS)

@@ -17,6 +17,7 @@ from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Network, shipped
 
 TEXT = "QD-53-CQ"  # no vowel, C or Q has stood on a Dutch plate since 1978: never issued
+SOME = ["QD-53-CQ", "QX-71-CC", "CQ-08-QD", "CD-94-QQ", "QQ-62-CX", "CC-35-QZ", "QZ-17-QC", "CX-48-CQ"]
 
 
 def pipeline(material: Material) -> Pipeline:
@@ -71,6 +72,22 @@ def test_one_look_at_the_whole_would_not_have_read_it() -> None:
 @pytest.mark.parametrize("plate_px", [60, 150, 300, 560])
 def test_a_still_is_read_whatever_the_width_of_its_plate(plate_px: int) -> None:
     assert passages(Material.STILL, road(640, 480, plate_px, (320.0, 300.0)), 1) == ["QD53CQ"]
+
+
+@pytest.mark.parametrize("width", [60, 110, 240])
+@pytest.mark.parametrize("room", [-0.06, 0.04])  # of the plate's height; what the picture cuts has no voice otherwise
+def test_a_picture_that_is_nothing_but_a_plate_is_read_to_its_border(width: int, room: float) -> None:
+    rng = np.random.default_rng(9)
+    right = 0
+    for text in SOME:
+        flat = PlateRenderer(rng, faces="drawn").flat(text, style="NL").gray
+        rim = round(room * flat.shape[0])
+        loose = cv2.copyMakeBorder(flat, 9, 9, 9, 9, cv2.BORDER_CONSTANT, value=50)[9 - rim :, 9 - rim :]
+        loose = loose[: loose.shape[0] - 9 + rim, : loose.shape[1] - 9 + rim]
+        size = (width, round(loose.shape[0] * width / loose.shape[1]))
+        picture = np.asarray(cv2.resize(loose, size, interpolation=cv2.INTER_AREA), np.uint8)
+        right += passages(Material.STILL, picture, 1) == [text.replace("-", "")]
+    assert right >= len(SOME) - 1
 
 
 def test_an_empty_road_has_no_passage() -> None:
