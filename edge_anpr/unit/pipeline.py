@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_anpr.datatypes import Frame, Gray, PlateDetection, PlateRead, PlateReading, Track
+from edge_anpr.datatypes import Corners, Frame, Gray, PlateDetection, PlateRead, PlateReading, Track
 from edge_anpr.errors import Unusable
 from edge_anpr.plates.syntax import fitting
 from edge_anpr.plates.text import encode
@@ -43,7 +43,10 @@ SURE_KIND = 0.9
 LEAST_STILL_PROBABILITY = 0.4
 # Four or five characters fit a layout by chance.
 SHORT = 5
-# A still picture is nothing but a plate when one covers so much of its width and of its height.
+# A still picture is nothing but a plate when one covers so much of its width and of its height. The detector knows
+# plates on vehicles, and here its corners are up to a tenth too far inside; but the picture's own are right for a plate
+# that lies straight only. So both are read, and all the readings fused: of 936 plates cut out of the training photos by
+# upright boxes 839 are read so, 838 by the detector's corners alone, 750 by the picture's.
 FILLS = 0.7
 # A character less sure than this is a guess, and the rest does not make up for it.
 LEAST_CHARACTER = 0.3
@@ -129,7 +132,7 @@ class Pipeline:
         detections = self.detector.find(frame.lores, frame.luma, far)
         filling = _filling(detections, width, height) if self.material is Material.STILL else None
         if filling is not None:
-            detections = [filling]
+            detections = [replace(filling, is_cut=False)]
         detected = time.perf_counter()
         tracks, ended = self.tracker.update(detections, frame.index, frame.captured_ns)
         reading = time.perf_counter()
@@ -140,10 +143,11 @@ class Pipeline:
         # In turn, and so that all have their turn too where every second or third frame is looked at.
         turn = (frame.index + frame.index // len(MARGINS)) % len(MARGINS)
         margins = MARGINS if self.material is Material.STILL else (MARGINS[turn],)
-        if filling is not None:
-            margins = FILLED_MARGINS
         chosen = [detections[index] for index in wanted]
         cuts = [self.reader.read(frame.luma, chosen, margin) for margin in margins] if chosen else []
+        if filling is not None:
+            whole = [replace(filling, quad=_corners(width, height))]
+            cuts += [self.reader.read(frame.luma, whole, margin) for margin in FILLED_MARGINS]
         read = time.perf_counter()
         sightings = [Sighting(track, plate, None) for track, plate in zip(tracks, detections, strict=True)]
         for index, *plates in zip(wanted, *cuts, strict=True):
@@ -218,15 +222,12 @@ class Pipeline:
 
 
 def _filling(detections: list[PlateDetection], width: int, height: int) -> PlateDetection | None:
-    """The plate that is all there is in a picture of this size, with the picture's own corners.
+    """The plate that is all there is in a picture of this size."""
+    return next((it for it in detections if it.box.width >= FILLS * width and it.box.height >= FILLS * height), None)
 
-    Those of the detector, which finds plates on vehicles, lie up to a tenth too far inside on it.
-    """
-    for plate in detections:
-        if plate.box.width >= FILLS * width and plate.box.height >= FILLS * height:
-            corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-            return replace(plate, quad=corners, is_cut=False)
-    return None
+
+def _corners(width: int, height: int) -> Corners:
+    return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
 
 
 def is_plate(read: PlateRead, track: Track, *, still: bool = False) -> bool:

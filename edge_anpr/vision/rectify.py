@@ -15,7 +15,7 @@ from edge_anpr.privacy.wipe import wipe
 # cuts of one plate err differently: of 451 labelled plates 90.2 % are read from the best one, 90.9 % from these three.
 # So the frames of a passage take them in turn, and of a still picture all are read.
 MARGINS = (0.05, 0.02, 0.08)
-# A picture that is nothing but a plate is cut by its own border, which lies 2 to 10 % outside the plate's as a rule.
+# Where a picture's own border is taken for the plate's.
 FILLED_MARGINS = (0.0, -0.03, 0.05)
 # One row is 4.7 times as wide as high, two rows 1.2 to 1.6. In between both are tried.
 CLEARLY_TWO_ROWS = 1.7

@@ -34,13 +34,14 @@ AP_THRESHOLD = 0.02
 def measure(data: Path, parts: tuple[str, ...], figures: Figures) -> None:
     """Fill the figures with what DATA allows."""
     reader = Reader(Network(shipped("ocr"), "ocr", "ctc"))
-    detector = Detector(Network(shipped("detector"), "detector", "quad-s8"), AP_THRESHOLD)
+    network = Network(shipped("detector"), "detector", "quad-s8")
+    detector = Detector(network, AP_THRESHOLD)
     photos = all((data / name).is_dir() for name in TRAIN_SETS)
     if "clips" in parts and (folder := data / "nl_clips").is_dir():
         evaluate_detector.clips(folder, figures)
         evaluate_detector.corners(folder, detector, figures)
     if "crops" in parts and (folder := data / "eu_crops").is_dir():
-        evaluate_ocr.crops(folder, reader, figures)
+        evaluate_ocr.crops(folder, network, reader, figures)
     if "detection" in parts and photos:
         evaluate_detector.held_back(data, detector, figures)
     if "rendered" in parts:
@@ -81,7 +82,9 @@ def cards(figures: Figures) -> None:
 # What the README shows of all this; the document shows the rest.
 HEADLINE = (
     "nl_clips: plate", "nl_clips: other", "nl_clips: total ms", "nl_clips: error", "detector: kB", "ocr: kB",
-    "eu_crops: OCR alone, one row", "eu_crops: OCR alone, two rows", "eu_crops: one row, shrunk to 40",
+    "eu_crops: by `read`, one row, exact", "eu_crops: by `read`, one row, folded", "eu_crops: by `read`, two rows",
+    "eu_crops: by `read`, one row, shrunk to 40", "eu_crops: OCR alone, one row", "eu_crops: OCR alone, two rows",
+    "eu_crops: one row, shrunk to 40",
     "eu_crops: RapidOCR", "eu_crops: calibration", "rendered sweep", "plate-free", "peak RSS",
     "dayride", "nightride", "openimages", "pl_photos",
 )  # fmt: skip

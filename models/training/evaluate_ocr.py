@@ -19,10 +19,14 @@ from plates import PlateRenderer
 from recogniser import Recogniser
 from splits import CORRECTIONS
 
+from edge_anpr.datatypes import Frame
 from edge_anpr.plates.syntax import decide, fitting
 from edge_anpr.plates.text import encode, reveal
+from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Material, Pipeline
+from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.rectify import scale_rows
+from edge_anpr.vision.session import Network
 
 # Neither of these seeds is one of training's.
 RENDERED_SEED, CALIBRATION_SEED, RENDERED = 990_002, 990_004, 3000
@@ -82,39 +86,56 @@ def read_crop(reader: Reader, gray: Gray, rows: int) -> tuple[str, Confidences]:
     return reveal(classes), sure
 
 
-def crops(folder: Path, reader: Reader, figures: Figures) -> None:
-    """Exact and folded by rows, country and width; the pairs of characters that are taken for each other."""
+def read_still(detector: Detector, reader: Reader, gray: Gray) -> str:
+    """What ``edge-anpr read`` reads in a picture of a plate, sure enough to be told or not; nothing is "" too."""
+    pipeline = Pipeline(detector, reader, Material.STILL)
+    pipeline.see(Frame(0, 0, gray, gray))
+    track = max(pipeline.tracker.finish(), key=lambda track: track.best_score, default=None)
+    read = pipeline.fuse(track) if track is not None else None
+    return reveal(read.classes) if read is not None else ""
+
+
+def crops(folder: Path, network: Network, reader: Reader, figures: Figures) -> None:
+    """Exact and folded by rows, country and width; the pairs of characters that are taken for each other.
+
+    ``network``: the detector, without which a picture is read but by the OCR alone.
+    """
     tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     pairs: Counter[str] = Counter()
     found = load_crops(folder)
+    detector = Detector(network, DETECTION_THRESHOLD)
     for crop in found:
         text, _ = read_crop(reader, crop.gray, crop.rows)
-        for kind, good in (("exact", crop.is_right(text)), ("folded", crop.is_alike(text))):
-            tally[f"{ROWS[crop.rows]}, {kind}"][0] += good
-            tally[f"{ROWS[crop.rows]}, {kind}"][1] += 1
+        still = read_still(detector, reader, crop.gray)
+        for way, said in (("OCR alone", text), ("by `read`", still)):
+            for kind, good in (("exact", crop.is_right(said)), ("folded", crop.is_alike(said))):
+                tally[f"{way}, {ROWS[crop.rows]}, {kind}"][0] += good
+                tally[f"{way}, {ROWS[crop.rows]}, {kind}"][1] += 1
         if crop.country in ("NL", "DE", "BE"):
-            tally[f"{crop.country}, folded"][0] += crop.is_alike(text)
-            tally[f"{crop.country}, folded"][1] += 1
+            tally[f"OCR alone, {crop.country}, folded"][0] += crop.is_alike(text)
+            tally[f"OCR alone, {crop.country}, folded"][1] += 1
         if len(text) == len(crop.texts[0]) and not crop.is_right(text):
             pairs.update(f"{a} read as {b}" for a, b in zip(crop.texts[0], text, strict=True) if a != b)
         elif not crop.is_alike(text):
             more = len(text) - len(crop.texts[0])
             pairs[f"{abs(more)} character(s) {'more' if more > 0 else 'less'}"] += 1
     for name, (right, of) in sorted(tally.items()):
-        figures.counts.append((f"eu_crops: OCR alone, {name}", right, of))
+        figures.counts.append((f"eu_crops: {name}", right, of))
     for name, count in pairs.most_common(8):
         figures.numbers[f"eu_crops: {name}"] = count
     curve = []
     for width in SMALL_WIDTHS_PX:
-        alike = shown = 0
+        alike = by_read = shown = 0
         for crop in found:
             if crop.rows == 1 and crop.gray.shape[1] > width:
                 size = (width, max(4, round(crop.gray.shape[0] * width / crop.gray.shape[1])))
                 small = np.asarray(cv2.resize(crop.gray, size, interpolation=cv2.INTER_AREA), np.uint8)
                 alike += crop.is_alike(read_crop(reader, small, 1)[0])
+                by_read += crop.is_alike(read_still(detector, reader, small))
                 shown += 1
         curve.append((float(width), alike / max(shown, 1), shown))
         figures.counts.append((f"eu_crops: one row, shrunk to {width} px, folded", alike, shown))
+        figures.counts.append((f"eu_crops: by `read`, one row, shrunk to {width} px, folded", by_read, shown))
     figures.curves["eu_crops, one row, by width in px: folded"] = curve
 
 

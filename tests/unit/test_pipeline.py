@@ -200,15 +200,16 @@ def test_a_live_unit_looks_at_one_part_a_frame_and_a_still_is_seen_to_its_pixels
 
 
 @pytest.mark.parametrize(("material", "fills"), [(Material.STILL, True), (Material.LIVE, False)])
-def test_a_still_that_a_plate_fills_is_read_to_its_own_corners(material: Material, fills: bool) -> None:
+def test_a_still_that_a_plate_fills_is_read_to_its_own_corners_too(material: Material, fills: bool) -> None:
     scripted = Scripted("DB37DB", cut=frozenset({0}))
     pipeline = Pipeline(scripted, scripted, material)  # type: ignore[arg-type]
     pipeline.see(Frame(0, 0, *[np.zeros((31, 140), np.uint8)] * 2))
     (track,) = pipeline.tracker.finish()
     assert (pipeline.fuse(track) is not None) == fills  # half a plate would have no voice
     if fills:
-        assert set(scripted.margins) == set(FILLED_MARGINS)
-        assert scripted.quads[0].tolist() == [[0, 0], [140, 0], [140, 31], [0, 31]]
+        assert scripted.margins == [*MARGINS, *FILLED_MARGINS]
+        assert scripted.quads[0].tolist() == [[20, 20], [120, 20], [120, 42], [20, 42]]
+        assert scripted.quads[-1].tolist() == [[0, 0], [140, 0], [140, 31], [0, 31]]
 
 
 def test_a_still_that_is_more_than_a_plate_is_not() -> None:
