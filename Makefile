@@ -57,7 +57,7 @@ torture: $(VENV)/.dev services ## kill, cut and corrupt everything between unit 
 scale: $(VENV)/.dev services ## hundreds of units against the shipped broker and one centre: make scale ARGS="--units 500 --storm"
 	@$(BIN)/python -m tests.torture.scale $(ARGS)
 
-soak: $(VENV)/.dev $(VENV)/.evaluate services ## a day's frames through a real unit: does anything grow? (root; one to three hours): ARGS="--frames N"
+soak: $(VENV)/.dev $(VENV)/.evaluate services ## a day's frames through a real unit: does anything grow? (root; half an hour to two): ARGS="--frames N"
 	@$(SUDO) env PYTHONPATH=.:models/training $(BIN)/python -m tests.soak $(ARGS)
 
 bench: $(VENV)/.evaluate ## what a look costs on several roads, beside the last run kept (2 minutes): ARGS=--keep, CLIPS=folder
