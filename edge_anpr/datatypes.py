@@ -64,14 +64,23 @@ class Box:
         """The middle, (x, y) in pixels."""
         return self.left + self.width / 2, self.top + self.height / 2
 
+    @property
+    def area(self) -> float:
+        """In square pixels."""
+        return self.width * self.height
+
+    def shared(self, other: Box) -> float:
+        """The area that both have in common."""
+        width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        if width <= 0:
+            return 0.0
+        height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        return width * height if height > 0 else 0.0
+
     def overlap(self, other: Box) -> float:
         """Intersection over union, 0 to 1."""
-        width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
-        height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
-        if width <= 0 or height <= 0:
-            return 0.0
-        shared = width * height
-        return shared / (self.width * self.height + other.width * other.height - shared)
+        shared = self.shared(other)
+        return shared / (self.area + other.area - shared) if shared else 0.0
 
 
 @dataclass(frozen=True, slots=True)

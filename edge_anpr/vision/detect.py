@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,8 +19,8 @@ SAME_PLATE = 0.6
 # What is left and overlaps a better plate this much is a part of it.
 PART_OF_PLATE = 0.3
 # What lies inside a wider plate by this much is a part of it (a sticker, a caption, half a near plate), unless the
-# wider one is much less sure.
-INSIDE, SURE_ENOUGH = 0.7, 0.6
+# wider one, of so much more area, is much less sure.
+INSIDE, WIDER, SURE_ENOUGH = 0.7, 1.5, 0.6
 MOST_CELLS = 400
 AVERAGE_BELOW = 0.6
 # What a box's logs say: left and top lie before the cell's middle, right and bottom behind it.
@@ -94,9 +94,10 @@ class Detector:
         found = decode(scores[0, 0], boxes[0], quads[0], self._threshold, held.stride, held.centres)
         if view.left or view.top:
             shift = np.array([view.left, view.top], np.float32)
-            for box, quad, _ in found:
-                box[:2] += shift
-                np.add(quad, shift, out=quad)
+            found = [
+                (Box(box.left + view.left, box.top + view.top, box.width, box.height), quad + shift, score)
+                for box, quad, score in found
+            ]
         return [_Plate(box, quad, score, view.scale) for box, quad, score in found]
 
     def _input(self, view: View) -> _Input:
@@ -118,9 +119,9 @@ class Detector:
 
 @dataclass(frozen=True, slots=True)
 class _Plate:
-    """A plate in pixels of the full picture: box [left, top, width, height], quad (4, 2), score, scale of its view."""
+    """A plate in pixels of the full picture: box, quad (4, 2), score, scale of its view."""
 
-    box: NDArray[np.float32]
+    box: Box
     quad: NDArray[np.float32]
     score: float
     scale: float
@@ -128,15 +129,15 @@ class _Plate:
 
 def _belongs(plate: _Plate, view: View, width: int, height: int) -> bool:
     """Whether a part answers for this plate: narrow, and not cut by a border that the picture itself does not have."""
-    left, top, wide, high = (float(value) for value in plate.box)
-    if wide * view.scale > WIDEST_FAR_PX:
+    box = plate.box
+    if box.width * view.scale > WIDEST_FAR_PX:
         return False
     edge = 2 / view.scale
     return not (
-        (view.left > 0 and left < view.left + edge)
-        or (view.top > 0 and top < view.top + edge)
-        or (view.left + view.width < width and left + wide > view.left + view.width - edge)
-        or (view.top + view.height < height and top + high > view.top + view.height - edge)
+        (view.left > 0 and box.left < view.left + edge)
+        or (view.top > 0 and box.top < view.top + edge)
+        or (view.left + view.width < width and box.left + box.width > view.left + view.width - edge)
+        or (view.top + view.height < height and box.top + box.height > view.top + view.height - edge)
     )
 
 
@@ -144,23 +145,31 @@ def _merge(plates: list[_Plate]) -> list[_Plate]:
     """One plate for all that the views say of it: the surest, and none that lies inside a wider one."""
     if len(plates) < 2:
         return plates
-    plates = sorted(plates, key=lambda plate: -plate.score)
-    edges = np.array([plate.box for plate in plates], np.float32)
-    edges[:, 2:] += edges[:, :2]
-    sides, scores = _Sides(edges), np.array([plate.score for plate in plates], np.float32)
+    kept: list[_Plate] = []
+    for plate in sorted(plates, key=lambda plate: -plate.score):
+        if not any(_is_inside(plate, other) for other in plates) and not _touches(plate.box, [it.box for it in kept]):
+            kept.append(plate)
+    return kept
 
-    def is_inside(index: int) -> bool:
-        wider = (sides.shared(index) > INSIDE * sides.areas[index]) & (sides.areas > 1.5 * sides.areas[index])
-        return bool((wider & (scores > SURE_ENOUGH * scores[index])).any())
 
-    return [plates[index] for index in _apart(sides, [index for index in range(len(plates)) if not is_inside(index)])]
+def _is_inside(plate: _Plate, other: _Plate) -> bool:
+    area = plate.box.area
+    return (
+        plate.box.shared(other.box) > INSIDE * area
+        and other.box.area > WIDER * area
+        and other.score > SURE_ENOUGH * plate.score
+    )
+
+
+def _touches(box: Box, others: Iterable[Box]) -> bool:
+    """Whether it is a part of one of them."""
+    return any(box.overlap(other) > PART_OF_PLATE for other in others)
 
 
 def _placed(plate: _Plate, width: int, height: int) -> PlateDetection:
-    box = Box(*plate.box.tolist())
-    limit = CUT * box.width
+    limit = CUT * plate.box.width
     outside = any(not (-limit <= x <= width + limit and -limit <= y <= height + limit) for x, y in plate.quad.tolist())
-    return PlateDetection(box, plate.quad, plate.score, outside)
+    return PlateDetection(plate.box, plate.quad, plate.score, outside)
 
 
 def centres(rows: int, columns: int, stride: float) -> NDArray[np.float32]:
@@ -176,8 +185,8 @@ def decode(
     threshold: float,
     stride: float,
     middles: NDArray[np.float32],
-) -> list[tuple[NDArray[np.float32], NDArray[np.float32], float]]:
-    """Plates from the three heads: (box [left, top, width, height], quad (4, 2), score), best first, pixels.
+) -> list[tuple[Box, NDArray[np.float32], float]]:
+    """Plates from the three heads: (box, quad (4, 2), score), best first, in pixels.
 
     ``score`` (H, W) is 0 to 1; ``box`` (4, H, W) holds log distances to the four sides in strides, ``quad`` (8, H, W)
     signed log offsets of the corners. ``stride`` and ``middles``, the cells' ``centres``, say in what pixels.
@@ -186,7 +195,8 @@ def decode(
     cells = np.flatnonzero(flat >= threshold)
     if not len(cells):
         return []
-    cells = cells[np.argsort(-flat[cells], kind="stable")[:MOST_CELLS]]
+    if len(cells) > MOST_CELLS:
+        cells = cells[np.argsort(-flat[cells], kind="stable")[:MOST_CELLS]]
     weights = flat[cells]
     told = np.empty((len(cells), 12), np.float32)
     told[:, :4], told[:, 4:] = box.reshape(4, -1)[:, cells].T, quad.reshape(8, -1)[:, cells].T
@@ -197,47 +207,26 @@ def decode(
     # Of each cell: left, top; right, bottom; and four corners.
     places = offsets.reshape(-1, 6, 2) * np.float32(stride) + middles[cells][:, None]
     places = places.reshape(-1, 12)
-    sides, squares, free = _Sides(places), weights * weights, np.ones(len(weights), np.bool_)
-    best: list[int] = []
-    members: list[NDArray[np.bool_]] = []
-    for index in range(len(weights)):
-        if free[index]:
-            overlaps = sides.overlaps(index)
-            best.append(index)
-            members.append(free & (overlaps > SAME_PLATE))
-            free &= overlaps <= PART_OF_PLATE
-    share = np.array(members) * squares
-    means = share @ places / share.sum(axis=1, keepdims=True)
-    kept = _apart(_Sides(means)) if len(best) > 1 else [0]
-    means[:, 2:4] -= means[:, :2]
-    return [(means[one, :4], means[one, 4:].reshape(4, 2), float(weights[best[one]])) for one in kept]
+    edges, squares, left = np.ascontiguousarray(places[:, :4].T), weights * weights, weights.copy()
+    found: list[tuple[Box, NDArray[np.float32], float]] = []
+    while (surest := float(left[(index := int(left.argmax()))])) > 0:
+        overlaps = _overlaps(edges, index)
+        share = squares * ((overlaps > SAME_PLATE) & (left > 0))
+        mean = np.add.reduce(share[:, None] * places) / np.add.reduce(share)
+        left *= overlaps <= PART_OF_PLATE
+        x1, y1, x2, y2 = mean[:4].tolist()
+        plate = Box(x1, y1, x2 - x1, y2 - y1)
+        if not _touches(plate, [other for other, _, _ in found]):
+            found.append((plate, mean[4:].reshape(4, 2), surest))
+    return found
 
 
-class _Sides:
-    """Boxes side by side: the columns left, top, right, bottom of (n, 4 or more), each contiguous; and their areas."""
-
-    def __init__(self, edges: NDArray[np.float32]) -> None:
-        self.left, self.top, self.right, self.bottom = np.ascontiguousarray(edges[:, :4].T)
-        self.areas = (self.right - self.left) * (self.bottom - self.top)
-
-    def shared(self, index: int) -> NDArray[np.float32]:
-        """The area that one has in common with each."""
-        width = np.minimum(self.right[index], self.right) - np.maximum(self.left[index], self.left)
-        height = np.minimum(self.bottom[index], self.bottom) - np.maximum(self.top[index], self.top)
-        shared: NDArray[np.float32] = np.maximum(width, 0) * np.maximum(height, 0)
-        return shared
-
-    def overlaps(self, index: int) -> NDArray[np.float32]:
-        """Intersection over union of one with each."""
-        shared = self.shared(index)
-        overlaps: NDArray[np.float32] = shared / (self.areas[index] + self.areas - shared)
-        return overlaps
-
-
-def _apart(sides: _Sides, among: Sequence[int] | None = None) -> list[int]:
-    """Of boxes (or ``among`` some of them), the best first, those that are no part of a better one."""
-    kept: list[int] = []
-    for index in range(len(sides.areas)) if among is None else among:
-        if not kept or sides.overlaps(index)[kept].max() <= PART_OF_PLATE:
-            kept.append(index)
-    return kept
+def _overlaps(edges: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+    """Intersection over union of one box with each of (4, n): left, top, right, bottom."""
+    left, top, right, bottom = edges
+    areas = (right - left) * (bottom - top)
+    width = np.minimum(right[index], right) - np.maximum(left[index], left)
+    height = np.minimum(bottom[index], bottom) - np.maximum(top[index], top)
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    overlaps: NDArray[np.float32] = shared / (areas[index] + areas - shared)
+    return overlaps

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 import reference
@@ -65,7 +67,7 @@ def test_int8_finds_as_many_rendered_plates_as_float() -> None:
         for truth in truths:
             boxes = {}
             for name, plates_seen in both.items():
-                near = [place for place, _, _ in plates_seen if truth.overlap(Box(*map(float, place))) >= 0.5]
+                near = [np.array(astuple(place)) for place, _, _ in plates_seen if truth.overlap(place) >= 0.5]
                 found[name] += len(near) == 1
                 boxes[name] = near[0] if near else None
             if boxes["float"] is not None and boxes["int8"] is not None:

@@ -1,3 +1,4 @@
+from dataclasses import astuple
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,14 +37,14 @@ def test_one_plate_is_found_once_where_it_is() -> None:
     found = decode(*heads((100, 200, 220, 226, 0.9)), 0.3, STRIDE, CELLS)
     assert len(found) == 1
     box, quad, score = found[0]
-    assert box == pytest.approx([100, 200, 120, 26], abs=0.5)
+    assert astuple(box) == pytest.approx((100, 200, 120, 26), abs=0.5)
     assert quad == pytest.approx(np.array([[100, 200], [220, 200], [220, 226], [100, 226]]), abs=0.5)
     assert score == pytest.approx(0.9)
 
 
 def test_plates_come_best_first_and_neighbours_stay_two() -> None:
     found = decode(*heads((100, 200, 160, 215, 0.6), (300, 200, 360, 215, 0.9)), 0.3, STRIDE, CELLS)
-    assert [round(float(box[0])) for box, _, _ in found] == [300, 100]
+    assert [round(box.left) for box, _, _ in found] == [300, 100]
 
 
 def test_what_is_below_the_threshold_is_not_found() -> None:
@@ -66,7 +67,7 @@ def test_absurd_outputs_give_finite_boxes() -> None:
     score, box, quad = heads((100, 200, 220, 226, 0.9))
     box[:], quad[:] = 1e6, -1e6
     assert all(
-        np.isfinite(plate).all() and np.isfinite(corners).all()
+        np.isfinite(astuple(plate)).all() and np.isfinite(corners).all()
         for plate, corners, _ in decode(score, box, quad, 0.3, STRIDE, CELLS)
     )
 
