@@ -102,6 +102,8 @@ def operators(path: Path, size: tuple[int, ...], direct: int = 16) -> Iterator[O
         if node.op_type in {"Cast", "Sub", "Mul", "Transpose"}:
             read = elements * (1 if node.op_type == "Cast" else 4)
             yield _plain(node, shapes, is_int8=False, read=read, written=elements * 4)
+        elif node.op_type == "Pad":
+            yield _plain(node, shapes, is_int8=True, read=elements, written=prod(shapes[y]))
         elif node.op_type == "QuantizeLinear" and maker[x].op_type in {"Relu", "Clip"}:
             yield _plain(node, shapes, is_int8=False, read=elements * 4, written=elements)
         elif node.op_type == "Resize" or (node.op_type == "Add" and from_int8):

@@ -38,8 +38,9 @@ RUNS = (
 def signed_twin(kind: str, folder: Path) -> None:
     """The shipped network with its activations shifted from 0..255 to -128..127, their zero points with them."""
     model = onnx.load(str(shipped(kind)))
+    shifts = {name for node in model.graph.node if "quantize" in node.op_type.lower() for name in node.input[2:]}
     for tensor in model.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.UINT8:
+        if tensor.data_type == onnx.TensorProto.UINT8 and tensor.name in shifts:
             moved = numpy_helper.to_array(tensor).astype(np.int16) - 128
             tensor.CopyFrom(numpy_helper.from_array(moved.astype(np.int8), tensor.name))
     onnx.save(model, str(folder / f"{kind}.onnx"))
