@@ -68,7 +68,7 @@ class Material(Enum):
     """What frames come from, and so how long may be looked at one.
 
     A live unit sees one part of the far road a frame, recordings are seen whole, and a still picture, which is all
-    there is, down to its own pixels and in several cuts.
+    there is, beyond its own pixels and in several cuts.
     """
 
     LIVE, RECORDED, STILL = range(3)

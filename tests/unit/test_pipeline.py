@@ -184,7 +184,7 @@ def test_and_at_once_when_it_comes_nearer() -> None:
 
 @pytest.mark.parametrize(
     ("material", "looks", "cuts"),
-    [(Material.LIVE, [1, 1, 1], 3), (Material.RECORDED, [4, 4, 4], 3), (Material.STILL, [13, 13, 13], 9)],
+    [(Material.LIVE, [1, 1, 1], 3), (Material.RECORDED, [4, 4, 4], 3), (Material.STILL, [24, 24, 24], 9)],
 )
 def test_a_live_unit_looks_at_one_part_a_frame_and_a_still_is_seen_to_its_pixels(
     material: Material, looks: list[int], cuts: int

@@ -148,5 +148,5 @@ def test_pictures_of_many_sizes_leave_inputs_for_the_last_one_only() -> None:
         picture = np.full((height, width), 200, np.uint8)
         detector.find(picture, picture, parts(detector.whole_view(width, height), deep=True))
         arrays += [held.array for held in detector._inputs.values()]
-    assert len(detector._inputs) == 2
-    assert sum(bool(array.any()) for array in arrays) == 2
+    assert len(detector._inputs) == 3
+    assert sum(bool(array.any()) for array in arrays) == 3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_anpr.datatypes import Box, PlateDetection, Track
-from edge_anpr.vision.views import DEEP_WORTH_IT, WORTH_IT, Gaze, View, parts, whole
+from edge_anpr.vision.views import ENLARGED, WORTH_IT, Gaze, View, parts, whole
 
 
 def views(width: int, height: int, *, deep: bool = False) -> list[View]:
@@ -28,7 +28,7 @@ def test_a_part_of_the_road_is_work_in_proportion(width: int, height: int) -> No
 
 
 def test_a_small_still_is_enlarged() -> None:
-    assert {view.scale for view in views(640, 480, deep=True)} == {WORTH_IT}
+    assert {view.scale for view in views(640, 480, deep=True)} == {WORTH_IT, ENLARGED}
 
 
 def test_a_road_in_full_hd_is_looked_at_twice_as_large_in_four_parts() -> None:
@@ -59,11 +59,13 @@ def test_parts_cover_the_picture_and_overlap_by_more_than_a_far_plate(width: int
             assert left + far[0].width - right >= 96 / scale - 2  # wider ones the whole view finds
 
 
-def test_a_still_is_looked_at_down_to_its_own_pixels() -> None:
-    assert max(view.scale for view in views(1920, 1080, deep=True)) == 1.0
-    assert len(views(round(640 * DEEP_WORTH_IT) - 20, 400, deep=True)) == len(
-        views(round(640 * DEEP_WORTH_IT) - 20, 400)
-    )
+@pytest.mark.parametrize(
+    ("width", "height", "deepest"), [(1920, 1080, 4 / 3), (1000, 600, ENLARGED), (4056, 3040, 0.5)]
+)
+def test_a_still_is_looked_at_beyond_its_own_pixels_where_two_steps_lead_there(
+    width: int, height: int, deepest: float
+) -> None:
+    assert max(view.scale for view in views(width, height, deep=True)) == pytest.approx(deepest, rel=0.02)
 
 
 def track(x: float, y: float, last_ns: int) -> Track:
