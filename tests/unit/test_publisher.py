@@ -249,8 +249,8 @@ def test_killing_publisher_and_broker_at_any_moment_loses_no_hit(
 
     kills = 0
     while kills < 5:
-        write_for(random.uniform(0.05, 0.3))
         before = len(subscriber.payloads("/hit/"))
+        write_for(random.uniform(0.05, 0.3))
         until(lambda seen=before: len(subscriber.payloads("/hit/")) > seen)  # type: ignore[misc]
         write_for(random.uniform(0.0, 0.1))
         process.kill()
