@@ -147,7 +147,7 @@ def _merge(plates: list[_Plate]) -> list[_Plate]:
         return plates
     kept: list[_Plate] = []
     for plate in sorted(plates, key=lambda plate: -plate.score):
-        if not any(_is_inside(plate, other) for other in plates) and not _touches(plate.box, [it.box for it in kept]):
+        if not any(_is_inside(plate, other) for other in plates) and not _touches(plate.box, (it.box for it in kept)):
             kept.append(plate)
     return kept
 
@@ -155,9 +155,9 @@ def _merge(plates: list[_Plate]) -> list[_Plate]:
 def _is_inside(plate: _Plate, other: _Plate) -> bool:
     area = plate.box.area
     return (
-        plate.box.shared(other.box) > INSIDE * area
-        and other.box.area > WIDER * area
+        other.box.area > WIDER * area
         and other.score > SURE_ENOUGH * plate.score
+        and plate.box.shared(other.box) > INSIDE * area
     )
 
 
@@ -216,7 +216,7 @@ def decode(
         left *= overlaps <= PART_OF_PLATE
         x1, y1, x2, y2 = mean[:4].tolist()
         plate = Box(x1, y1, x2 - x1, y2 - y1)
-        if not _touches(plate, [other for other, _, _ in found]):
+        if not _touches(plate, (other for other, _, _ in found)):
             found.append((plate, mean[4:].reshape(4, 2), surest))
     return found
 

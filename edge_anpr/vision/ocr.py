@@ -122,11 +122,11 @@ def decode(logits: NDArray[np.float32], blank: int) -> Posteriors:
 
     A character's row is that of the step which is surest of it; what is missing to 1 is the chance that there is none.
     """
-    path = logits.argmax(axis=1).tolist()
+    path = logits.argmax(axis=1)
     chances = np.exp(logits - logits.max(axis=1, keepdims=True))
     chances /= chances.sum(axis=1, keepdims=True)
     surest: list[int] = []
-    for step, value in enumerate(path):
+    for step, value in enumerate(path.tolist()):
         if value == blank:
             continue
         if step and path[step - 1] == value:
@@ -136,6 +136,5 @@ def decode(logits: NDArray[np.float32], blank: int) -> Posteriors:
             surest.append(step)
     rows = chances[surest]
     posteriors: Posteriors = np.concatenate([rows[:, :blank], rows[:, blank + 1 :]], axis=1)
-    wipe(chances, rows)
-    path.clear()
+    wipe(chances, rows, path)
     return posteriors

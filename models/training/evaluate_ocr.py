@@ -22,7 +22,7 @@ from splits import CORRECTIONS
 from edge_anpr.datatypes import Frame
 from edge_anpr.plates.syntax import decide, fitting
 from edge_anpr.plates.text import encode, reveal
-from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Material, Pipeline
+from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Material, Pipeline, is_plate
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.rectify import scale_rows
@@ -87,12 +87,14 @@ def read_crop(reader: Reader, gray: Gray, rows: int) -> tuple[str, Confidences]:
 
 
 def read_still(detector: Detector, reader: Reader, gray: Gray) -> str:
-    """What ``edge-anpr read`` reads in a picture of a plate, sure enough to be told or not; nothing is "" too."""
+    """What ``edge-anpr read`` tells of a picture of a plate; "" where it tells nothing."""
     pipeline = Pipeline(detector, reader, Material.STILL)
     pipeline.see(Frame(0, 0, gray, gray))
     track = max(pipeline.tracker.finish(), key=lambda track: track.best_score, default=None)
-    read = pipeline.fuse(track) if track is not None else None
-    return reveal(read.classes) if read is not None else ""
+    if track is None:
+        return ""
+    read = pipeline.fuse(track)
+    return reveal(read.classes) if read is not None and is_plate(read, track, still=True) else ""
 
 
 def crops(folder: Path, network: Network, reader: Reader, figures: Figures) -> None:

@@ -106,6 +106,12 @@ def test_a_part_answers_in_pixels_of_the_whole_picture() -> None:
     assert plate.quad[0] == pytest.approx([776, 100], abs=1)
 
 
+def test_views_of_one_size_and_two_scales_each_answer_in_their_own() -> None:
+    part = View(640, 384, 640, 384, 1.0, 640, 384)  # the whole is seen half as large
+    found = find(Scripted(w640=[(100, 100, 160, 114, 0.8)]), part)
+    assert sorted((round(plate.box.left), round(plate.box.width)) for plate in found) == [(200, 120), (740, 60)]
+
+
 def test_what_both_views_see_is_one_plate_and_the_surer_view_says_where() -> None:
     (plate,) = find(Scripted(w640=[(388, 50, 418, 57, 0.5)], w704=[(202, 100, 262, 114, 0.8)]), PART)
     assert plate.score == pytest.approx(0.8)
