@@ -130,6 +130,11 @@ def test_a_piece_of_a_near_plate_is_no_plate_however_sure() -> None:
     assert plate.box.width == pytest.approx(360, abs=2)
 
 
+def test_a_sure_plate_inside_something_wide_that_is_hardly_one_stays() -> None:
+    (plate,) = find(Scripted(w640=[(300, 50, 480, 92, 0.4)], w704=[(60, 110, 220, 170, 0.95)]), PART)
+    assert plate.box.width == pytest.approx(160, abs=2)
+
+
 def test_a_plate_that_the_border_cuts_is_told_as_cut() -> None:
     whole_one, cut = find(Scripted(w640=[(100, 100, 180, 118, 0.9), (-30, 200, 50, 218, 0.8)]), size=(640, 384))
     assert (whole_one.is_cut, cut.is_cut) == (False, True)

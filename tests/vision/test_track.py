@@ -31,6 +31,13 @@ def test_a_fast_plate_is_followed_by_its_velocity() -> None:
     assert follow(*([at(10 + 130 * step, 200)] for step in range(6))) == [[1]] * 6
 
 
+def test_its_velocity_is_told_across_and_down_and_half_of_it_is_remembered() -> None:
+    tracker = Tracker(1_000_000_000)
+    for second, (x, y) in enumerate([(100, 100), (150, 80), (160, 20)]):
+        ((here,), _) = tracker.update([at(x, y)], second, second * 500_000_000)
+    assert here.velocity_px_s == pytest.approx((0.5 * 100 + 0.5 * 20, 0.5 * -40 + 0.5 * -120))
+
+
 def test_two_plates_side_by_side_keep_their_numbers_whatever_the_order() -> None:
     assert follow([at(100, 100), at(400, 100)], [at(410, 105), at(110, 105)], [at(120, 110), at(420, 110)]) == [
         [1, 2],
