@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,20 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield process
     for one in made:
         one.kill()
-        print(one.said())  # what pytest shows when something was waited for in vain
+        sys.stdout.write(one.said())  # what pytest shows when something was waited for in vain
+
+
+def connects(process: Process, now: Path) -> None:
+    """Set the clock right, and if that does not help, once more by two minutes.
+
+    libfaketime reads its file anew at every call, in every thread at once: while it changes, an attempt may still see
+    the old time, or be woken by an error. Then the unit waits for minutes, as it does when a certificate is refused.
+    """
+    for right in ("+0y", "+2m"):
+        now.write_text(right, "utf-8")
+        with suppress(AssertionError):
+            return until(lambda: "connected to the broker" in process.said(), 30)
+    pytest.fail("the clock was set twice, and the unit did not connect")
 
 
 @pytest.mark.parametrize(
@@ -90,9 +104,8 @@ def test_a_clock_ten_years_off_is_said_and_when_it_is_set_the_unit_connects(
     advice = "check the broker's certificate" if clock.quality().sync else "set the clock first (NTP)"
     assert advice in process.said()
     assert "retry in" in process.said()
-    now.write_text("+0y", "utf-8")
-    until(lambda: "connected to the broker" in process.said())
-    assert process.said().count("its certificate is not accepted") == 1
+    connects(process, now)
+    assert process.said().count("cannot reach the broker: its certificate is not accepted") == 1
     assert "u'pole-07'" in mosquitto.said()
 
 
