@@ -63,6 +63,23 @@ def test_a_weaker_part_of_a_plate_is_not_a_second_plate() -> None:
     assert len(decode(score, box, quad, 0.3, STRIDE, CELLS)) == 1
 
 
+def test_a_cell_that_belongs_to_no_plate_moves_none() -> None:
+    """Half on one plate and most of it on the next: it is a part of the surer one, and no witness of the other."""
+    one, two, astray = (100, 200, 200, 240, 0.9), (165, 200, 265, 240, 0.8), (150, 200, 250, 240, 0.6)
+    found = decode(*heads(one, two, astray, cells=0), 0.3, STRIDE, CELLS)
+    assert [astuple(box) for box, _, _ in found] == [
+        pytest.approx((100, 200, 100, 40), abs=0.5),
+        pytest.approx((165, 200, 100, 40), abs=0.5),
+    ]
+
+
+def test_a_picture_full_of_plates_costs_no_more_than_four_hundred() -> None:
+    score = np.linspace(0.4, 0.9, 48 * 80, dtype=np.float32).reshape(48, 80)
+    box = np.full((4, 48, 80), np.log(3 / STRIDE), np.float32)
+    found = decode(score, box, np.zeros((8, 48, 80), np.float32), 0.3, STRIDE, CELLS)
+    assert [sure for _, _, sure in found] == pytest.approx(sorted(score.ravel(), reverse=True)[:400])
+
+
 def test_absurd_outputs_give_finite_boxes() -> None:
     score, box, quad = heads((100, 200, 220, 226, 0.9))
     box[:], quad[:] = 1e6, -1e6

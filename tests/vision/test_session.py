@@ -115,6 +115,19 @@ def test_the_runtime_keeps_no_arena_in_which_plates_could_be_found() -> None:
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
+def test_no_layout_is_changed_back_and_forth_in_a_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, make = tmp_path / "as it runs.onnx", onnxruntime.InferenceSession
+
+    def keeping(model: bytes, options: onnxruntime.SessionOptions, **rest: object) -> onnxruntime.InferenceSession:
+        options.optimized_model_filepath = str(kept)
+        return make(model, options, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", keeping)
+    Network(shipped("detector"), "detector", "quad-s8")
+    assert b"QLinearConv" in kept.read_bytes()
+    assert b"ReorderInput" not in kept.read_bytes()
+
+
 def test_the_runtime_leaves_nothing_in_the_users_home(tmp_path: Path) -> None:
     code = "from edge_anpr.vision.session import Network, shipped; Network(shipped('ocr'), 'ocr', 'ctc')"
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
