@@ -25,9 +25,9 @@ def name() -> str:
 
 
 def memory_mb(kind: str) -> float:
-    """``VmRSS``, ``VmHWM`` (the most it ever was) and others of /proc/self/status, in MB."""
+    """``VmRSS``, ``VmHWM`` (the most it ever was) and others of /proc/self/status, in MB of 2**20 bytes."""
     found = re.search(rf"^{kind}:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"), re.MULTILINE)
-    return round(int(found[1]) / 1e3, 1) if found else 0.0
+    return round(int(found[1]) / 1024, 1) if found else 0.0
 
 
 class Power:

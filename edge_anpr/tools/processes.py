@@ -54,7 +54,7 @@ class Watch:
             # A child that has ended takes with it what it used.
             since_s = max(0.0, used_s - self._used_s[usage.pid])
             usage.cpu_percent.append(round(100 * since_s / max(passed_s, 0.01), 1))
-            usage.rss_megabytes = max(usage.rss_megabytes, rss / 1e6)
+            usage.rss_megabytes = max(usage.rss_megabytes, rss / 2**20)
             self._used_s[usage.pid] = used_s
 
     @property
