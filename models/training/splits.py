@@ -67,11 +67,12 @@ def shrink(gray: Gray, levels: int = 4) -> list[Gray]:
 
 
 def load(data: Path, source: str) -> Iterator[tuple[Photo, bool]]:
-    """Yield each photo of a set with whether it is held back, plates that its labels lack among the boxes.
+    """Yield each photo of a set with whether it is held back; its labels are corrected.
 
     FileNotFoundError for a missing picture.
     """
-    lacking: dict[str, list[list[float]]] = json.loads(CORRECTIONS.read_text()).get(source, {})
+    corrections: dict[str, dict[str, list[list[float]]]] = json.loads(CORRECTIONS.read_text())
+    lacking, wrong = corrections.get(source, {}), corrections.get(f"{source} wrong", {})
     with (data / source / "labels.jsonl").open() as lines:
         for line in lines:
             row = json.loads(line)
@@ -80,7 +81,8 @@ def load(data: Path, source: str) -> Iterator[tuple[Photo, bool]]:
             if gray is None:
                 raise FileNotFoundError(f"{path}: no such picture, or not readable")
             name = row.get("openimages_id") or Path(row["image"]).stem
-            boxes = np.asarray([*row["boxes"], *lacking.get(name, [])], np.float32).reshape(-1, 4)
+            labels = [box for box in row["boxes"] if [round(side) for side in box] not in wrong.get(name, [])]
+            boxes = np.asarray([*labels, *lacking.get(name, [])], np.float32).reshape(-1, 4)
             boxes[:, 2:] += boxes[:, :2]
             group = row.get("video") or row.get("clip") or name
             quads = np.asarray(row["quads"], np.float32).reshape(-1, 4, 2) if "quads" in row else None

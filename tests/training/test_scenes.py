@@ -210,14 +210,16 @@ def test_rides_are_held_back_whole_and_others_by_name() -> None:
     assert held_back("pl_photos", "x", "") == held_back("pl_photos", "x", "other")
 
 
-def test_plates_that_labels_lack_are_among_the_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_are_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pl_photos").mkdir()
-    rows = [{"image": f"{name}.png", "boxes": [[1, 2, 30, 10]]} for name in ("one", "other")]
+    rows = [{"image": f"{name}.png", "boxes": [[1, 2, 30, 10], [60.4, 5, 20, 9]]} for name in ("one", "other")]
     (tmp_path / "pl_photos/labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for row in rows:
         cv2.imwrite(str(tmp_path / "pl_photos" / str(row["image"])), np.zeros((80, 120), np.uint8))
     listed = tmp_path / "corrections.json"
-    listed.write_text('{"pl_photos": {"one": [[50, 40, 20, 6]]}, "openimages_plates": {"other": [[0, 0, 9, 9]]}}')
+    lacking = {"pl_photos": {"one": [[50, 40, 20, 6]]}, "openimages_plates": {"other": [[0, 0, 9, 9]]}}
+    listed.write_text(json.dumps(lacking | {"pl_photos wrong": {"one": [[60, 5, 20, 9]]}}))
     monkeypatch.setattr(splits, "CORRECTIONS", listed)
     found = {photo.name: photo.boxes.tolist() for photo, _ in splits.load(tmp_path, "pl_photos")}
-    assert found == {"one": [[1, 2, 31, 12], [50, 40, 70, 46]], "other": [[1, 2, 31, 12]]}
+    assert found["one"] == [[1, 2, 31, 12], [50, 40, 70, 46]]
+    assert found["other"] == [[1, 2, 31, 12], pytest.approx([60.4, 5, 80.4, 14])]
