@@ -251,3 +251,14 @@ def degrade(img: U8, rng: np.random.Generator, cap_px: float, quality: tuple[int
     if pick[8] < 0.45:
         final = jpeg(final, int(rng.integers(quality[0], quality[1] + 1)))
     return final
+
+
+def far(img: U8, rng: np.random.Generator) -> U8:
+    """Take a clean small picture through a good camera by day: a little blur, noise, contrast, JPEG; uint8 H×W."""
+    out = img.astype(np.float32) * float(rng.uniform(0.5, 1.1)) + float(rng.uniform(-10, 30))
+    out = defocus(out, float(rng.uniform(0.2, 0.55)))
+    out = noise(out, rng, min(float(rng.uniform(0, 4)), 0.15 * float(out.std())))
+    if rng.random() < 0.25:
+        out = halo(out, rng, float(rng.uniform(0.3, 1.2)))
+    final = np.clip(out, 0, 255).astype(np.uint8)
+    return jpeg(final, int(rng.integers(60, 96))) if rng.random() < 0.25 else final

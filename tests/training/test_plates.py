@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ TRAINING = Path(__file__).parents[2] / "models/training"
 sys.path.insert(0, str(TRAINING))
 
 import layouts  # noqa: E402
-from degrade import bend, bloom, degrade, rain, snow, tow_bar  # noqa: E402
+from degrade import bend, bloom, degrade, far, rain, snow, tow_bar  # noqa: E402
 from glyphs import ALPHABET, CAPS_PX, drawn_faces  # noqa: E402
 from plates import PlateRenderer  # noqa: E402
 from sprites import accented  # noqa: E402
@@ -137,6 +138,16 @@ def test_degrade_keeps_shape_and_leaves_its_input_alone() -> None:
             assert out.shape == shape
             assert out.dtype == np.uint8
         assert np.array_equal(clean, before)
+
+
+def test_distance_alone_leaves_a_small_plate_as_it_is_but_for_contrast() -> None:
+    rng = np.random.default_rng(4)
+    picture = PlateRenderer(rng, faces="drawn").worn(["AB12CD"], "NL", "NL", 48)
+    small = np.asarray(cv2.resize(picture, (48, 11), interpolation=cv2.INTER_AREA), np.uint8)
+    distant = [np.corrcoef(small.ravel(), far(small, rng).ravel())[0, 1] for _ in range(200)]
+    weathered = [np.corrcoef(small.ravel(), degrade(small, rng, 8).ravel())[0, 1] for _ in range(200)]
+    assert min(distant) > 0.9
+    assert np.percentile(weathered, 5) < 0.9
 
 
 def test_weather_changes_a_part_of_the_picture_and_keeps_its_shape() -> None:
