@@ -24,8 +24,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
-    """Poll until ``condition`` is true; the timeout is long because the machine may be busy, or its disk."""
+def until(condition: Callable[[], object], timeout_s: float = 15.0) -> None:
+    """Poll until ``condition`` is true; the timeout is long because the machine may be busy."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -55,7 +55,7 @@ class Process:
             self.running.wait()
             self.running = None
 
-    def ends(self, timeout_s: float = 30.0) -> int:
+    def ends(self, timeout_s: float = 10.0) -> int:
         assert self.running is not None
         code = self.running.wait(timeout_s)
         self.running = None

@@ -95,7 +95,7 @@ def test_one_final_hit_for_each_listed_plate_and_no_other_plate_in_any_byte(
     for process in running:
         assert process.running is not None
         process.running.send_signal(signal.SIGTERM)
-        assert process.ends(30) == 0
+        assert process.ends(5) == 0
 
 
 def children(pid: int) -> set[int]:
@@ -133,7 +133,7 @@ def test_ending_the_demo_leaves_nothing_running(tmp_path: Path, number: signal.S
         unit.send_signal(number)
         code = unit.wait(10)
         took = time.monotonic() - begin
-        until(lambda: not any(alive(pid) for pid in below), 30)
+        until(lambda: not any(alive(pid) for pid in below), 5)
     finally:
         unit.kill()
         unit.wait()

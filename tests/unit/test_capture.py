@@ -273,9 +273,9 @@ def test_waiting_for_a_camera_and_for_a_slow_reader_is_no_hanging_and_a_call_tha
         assert not capture.pulse.is_late
     while not gone.is_set():
         box.take(0.1)
-    until(lambda: capture.pulse.is_late, 30)
+    until(lambda: capture.pulse.is_late, 2)
     released.set()
-    until(lambda: not capture.pulse.is_late, 30)
+    until(lambda: not capture.pulse.is_late, 2)
     for _ in range(6):  # it waits 2.5 to 7.5 s before it opens the camera again
         time.sleep(0.1)
         assert not capture.pulse.is_late

@@ -266,7 +266,7 @@ def test_killing_publisher_and_broker_at_any_moment_loses_no_hit(
         write_for(0.05)
         mosquitto.start()
     until(lambda: outbox.depth().hits == 0, 30)
-    until(lambda: set(written) <= set(subscriber.payloads("/hit/")), 30)
+    until(lambda: set(written) <= set(subscriber.payloads("/hit/")), 5)
     heard = subscriber.payloads("/hit/")
     assert len(heard) >= len(written)
     first_heard = {payload: heard.index(payload) for payload in set(heard)}

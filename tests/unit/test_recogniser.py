@@ -73,7 +73,7 @@ def test_a_disk_that_fills_up_is_said_once_and_refuses_hits_instead_of_ending_th
         until(lambda: b"hits are being refused" in log.read_bytes(), 30)
         assert process.poll() is None
         ballast.unlink()
-        until(lambda: b"takes data again" in log.read_bytes(), 30)
+        until(lambda: b"takes data again" in log.read_bytes(), 10)
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 0
@@ -110,7 +110,7 @@ def test_a_damaged_outbox_is_mended_told_and_found_by_another_process_ends_this_
     try:
         until(lambda: b"watching" in log.read_bytes(), 30)
         outbox = Outbox(path, 10**6)
-        until(lambda: b"outbox-damaged" in (outbox.state("alarm") or b""), 30)
+        until(lambda: b"outbox-damaged" in (outbox.state("alarm") or b""), 10)
         (alarm,) = json.loads(outbox.state("alarm") or b"")["active"]
         assert alarm["text"].startswith(
             "the outbox was damaged: 1 messages were carried over, 0 lost; the old file is "
@@ -160,10 +160,10 @@ def test_a_running_unit_takes_a_newer_list_ends_with_it_and_tells_its_hours(tmp_
         until(lambda: "armed with list test version 1" in log.read_text(), 30)
         until(lambda: "watching" in log.read_text(), 30)
         lay(2, datetime.now(UTC) + timedelta(seconds=6))
-        until(lambda: "armed with list test version 2" in log.read_text(), 30)
-        until(lambda: "disarmed: list test version 2 or its mandate has ended" in log.read_text(), 30)
+        until(lambda: "armed with list test version 2" in log.read_text(), 10)
+        until(lambda: "disarmed: list test version 2 or its mandate has ended" in log.read_text(), 15)
         outbox = Outbox(tmp_path / "outbox.db", 10**6)
-        until(lambda: json.loads(outbox.state("health") or b"{}").get("state") == "disarmed", 30)
+        until(lambda: json.loads(outbox.state("health") or b"{}").get("state") == "disarmed", 10)
         assert json.loads(outbox.state("status") or b"")["status"] == "disarmed"
         assert [alarm["code"] for alarm in json.loads(outbox.state("alarm") or b"")["active"]] == ["disarmed"]
         assert json.loads(outbox.state("stats") or b"") == {

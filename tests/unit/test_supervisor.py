@@ -139,7 +139,7 @@ def test_its_own_death_leaves_nothing(run: Run, tmp_path: Path) -> None:
     children = family(pid(process))
     assert len(children) == 3
     process.kill()
-    until(lambda: not any(alive(child) for child in children.values()), 30)
+    until(lambda: not any(alive(child) for child in children.values()), 5)
 
 
 def test_a_child_that_dies_is_started_again(run: Run, tmp_path: Path) -> None:
@@ -179,14 +179,14 @@ def test_a_broker_that_dies_loses_nothing(run: Run, tmp_path: Path) -> None:
 
 def test_a_recogniser_that_a_person_must_mend_ends_everything(run: Run, tmp_path: Path) -> None:
     process = run(STUB_HITS="0", STUB_EXIT="2")
-    assert process.ends(30) == 2
+    assert process.ends(20) == 2
     assert lines(tmp_path / "begun") == ["1"]
     assert "starting it again" not in process.said()
 
 
 def test_a_clip_that_is_over_ends_everything_after_its_hits(run: Run, tmp_path: Path) -> None:
     process = run(STUB_HITS="30", STUB_EXIT="0")
-    assert process.ends(30) == 0
+    assert process.ends(20) == 0
     assert heard(tmp_path) == set(lines(tmp_path / "written"))
     assert len(heard(tmp_path)) == 30
 
