@@ -24,7 +24,7 @@ from edge_anpr.vision.session import Network, shipped
 PASSES, WARM, LONGEST_S = 100, 5, 15.0
 ROUNDS = 2
 THREADS = (1, 2)
-DECODERS = {"detector": "quad-s8", "ocr": "ctc"}
+DECODERS = {"detector": "quad13-s8", "ocr": "ctc"}
 # What ``vcgencmd get_throttled`` tells by its bits; those of the time since boot are 16 higher.
 TROUBLE = {0: "supply too weak", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 

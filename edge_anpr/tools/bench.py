@@ -123,7 +123,7 @@ class Bench:
         cv2.setNumThreads(threads)
         process.overwrite_freed()  # as on a unit
         self.threads = threads
-        self.detector, self.ocr = _Noted("detector", "quad-s8", threads), _Noted("ocr", "ctc", threads)
+        self.detector, self.ocr = _Noted("detector", "quad13-s8", threads), _Noted("ocr", "ctc", threads)
         # Inputs are bound when a picture of their size comes first, as in a live unit once.
         self._find, self._read = Detector(self.detector, DETECTION_THRESHOLD), Reader(self.ocr)
         self.pipeline().clean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -23,21 +24,22 @@ PART_OF_PLATE = 0.3
 INSIDE, WIDER, SURE_ENOUGH = 0.7, 1.5, 0.6
 MOST_CELLS = 400
 AVERAGE_BELOW = 0.6
-# What a box's logs say: left and top lie before the cell's middle, right and bottom behind it.
-_OUTWARDS = np.array([-1, -1, 1, 1], np.float32)
+# 8·e^4.9 is 1074 pixels, wider than any input.
+MOST_LOG = 4.9
+# What a cell's logs say: left and top lie before its middle, right and bottom behind it; corners have their own sign.
+_OUTWARDS = np.array([-1, -1] + [1] * 10, np.float32)[:, None]
 # A corner this far outside the picture, in plate widths, means that the border cuts the plate.
 CUT = 0.03
 
 
 class _Input:
-    """A picture of one size as the network takes it, and where its cells lie: (cells, 2), in pixels of the view."""
+    """A picture of one size as the network takes it, and the network's cells in pixels of the view."""
 
     def __init__(self, network: Network, view: View, pad: int, stride: int) -> None:
         self.array = np.full((1, 1, view.rows, view.columns), pad, np.uint8)
         self.fitted = (0, 0)
         self.look = network.bind(self.array)
-        self.stride = stride / view.scale
-        self.centres = centres(view.rows // stride, view.columns // stride, self.stride)
+        self.grid = Grid(view.rows // stride, view.columns // stride, stride / view.scale)
 
 
 class Detector:
@@ -90,8 +92,8 @@ class Detector:
     def _look(self, area: Gray, view: View) -> list[_Plate]:
         held = self._input(view)
         self._fit(area, view, held)
-        scores, boxes, quads = held.look.run()
-        found = decode(scores[0, 0], boxes[0], quads[0], self._threshold, held.stride, held.centres)
+        (heads,) = held.look.run()
+        found = decode(heads[0], self._threshold, held.grid)
         if view.left or view.top:
             shift = np.array([view.left, view.top], np.float32)
             found = [
@@ -172,47 +174,47 @@ def _placed(plate: _Plate, width: int, height: int) -> PlateDetection:
     return PlateDetection(plate.box, plate.quad, plate.score, outside)
 
 
-def centres(rows: int, columns: int, stride: float) -> NDArray[np.float32]:
-    """The middles of a network's cells, row by row, (cells, 2) as x and y; ``stride`` pixels lie between them."""
-    down, across = np.divmod(np.arange(rows * columns), columns)
-    return (np.stack([across, down], axis=1).astype(np.float32) + np.float32(0.5)) * np.float32(stride)
+class Grid:
+    """A network's cells, ``stride`` pixels apart, and what they tell in those pixels.
 
-
-def decode(
-    score: NDArray[np.float32],
-    box: NDArray[np.float32],
-    quad: NDArray[np.float32],
-    threshold: float,
-    stride: float,
-    middles: NDArray[np.float32],
-) -> list[tuple[Box, NDArray[np.float32], float]]:
-    """Plates from the three heads: (box, quad (4, 2), score), best first, in pixels.
-
-    ``score`` (H, W) is 0 to 1; ``box`` (4, H, W) holds log distances to the four sides in strides, ``quad`` (8, H, W)
-    signed log offsets of the corners. ``stride`` and ``middles``, the cells' ``centres``, say in what pixels.
+    ``ways`` (12, 1) is what their numbers are times, ``middles`` (2, cells) where they lie: x, then y, row by row.
     """
-    flat = score.ravel()
-    cells = np.flatnonzero(flat >= threshold)
+
+    def __init__(self, rows: int, columns: int, stride: float) -> None:
+        down, across = np.divmod(np.arange(rows * columns), columns)
+        self.middles = (np.stack([across, down]).astype(np.float32) + np.float32(0.5)) * np.float32(stride)
+        self.ways = _OUTWARDS * np.float32(stride)
+
+
+def decode(heads: NDArray[np.float32], threshold: float, grid: Grid) -> list[tuple[Box, NDArray[np.float32], float]]:
+    """Plates from the network's output: (box, quad (4, 2), score), best first, in pixels.
+
+    ``heads`` (13, H, W): the logit of the score; the logs of the distances to the four sides, in strides; and the
+    signed logs of the ways to the four corners, x and y.
+    """
+    # After a pass each call of another function costs a microsecond or two: few calls, whatever they work on.
+    flat = heads.reshape(13, -1)
+    cells = (flat[0] >= math.log(threshold / (1 - threshold))).nonzero()[0]
     if not len(cells):
         return []
     if len(cells) > MOST_CELLS:
-        cells = cells[np.argsort(-flat[cells], kind="stable")[:MOST_CELLS]]
-    weights = flat[cells]
-    told = np.empty((len(cells), 12), np.float32)
-    told[:, :4], told[:, 4:] = box.reshape(4, -1)[:, cells].T, quad.reshape(8, -1)[:, cells].T
-    np.minimum(told, 6, out=told)
-    np.maximum(told, -6, out=told)
-    offsets = np.copysign(np.expm1(np.abs(told)), told)
-    offsets[:, :4] = np.exp(told[:, :4]) * _OUTWARDS
-    # Of each cell: left, top; right, bottom; and four corners.
-    places = offsets.reshape(-1, 6, 2) * np.float32(stride) + middles[cells][:, None]
-    places = places.reshape(-1, 12)
-    edges, squares, left = np.ascontiguousarray(places[:, :4].T), weights * weights, weights.copy()
+        cells = cells[np.argsort(-flat[0, cells], kind="stable")[:MOST_CELLS]]
+    told = flat.take(cells, axis=1)
+    left = 1 / (1 + np.exp(-told[0]))
+    logs = told[1:]
+    logs.clip(-MOST_LOG, MOST_LOG, out=logs)
+    ways = np.copysign(np.expm1(np.abs(logs)), logs)
+    np.exp(logs[:4], out=ways[:4])
+    ways *= grid.ways
+    # Rows: left, top, right, bottom; and x and y of four corners.
+    places = (ways.reshape(6, 2, -1) + grid.middles.take(cells, axis=1)).reshape(12, -1)
     found: list[tuple[Box, NDArray[np.float32], float]] = []
     while (surest := float(left[(index := int(left.argmax()))])) > 0:
-        overlaps = _overlaps(edges, index)
-        share = squares * ((overlaps > SAME_PLATE) & (left > 0))
-        mean = np.add.reduce(share[:, None] * places) / np.add.reduce(share)
+        overlaps = _overlaps(places[:2], places[2:4], index)
+        share = left * left
+        share *= overlaps > SAME_PLATE
+        mean = np.add.reduce(places * share, axis=1)
+        mean /= np.add.reduce(share)
         left *= overlaps <= PART_OF_PLATE
         x1, y1, x2, y2 = mean[:4].tolist()
         plate = Box(x1, y1, x2 - x1, y2 - y1)
@@ -221,12 +223,13 @@ def decode(
     return found
 
 
-def _overlaps(edges: NDArray[np.float32], index: int) -> NDArray[np.float32]:
-    """Intersection over union of one box with each of (4, n): left, top, right, bottom."""
-    left, top, right, bottom = edges
-    areas = (right - left) * (bottom - top)
-    width = np.minimum(right[index], right) - np.maximum(left[index], left)
-    height = np.minimum(bottom[index], bottom) - np.maximum(top[index], top)
-    shared = np.maximum(width, 0) * np.maximum(height, 0)
+def _overlaps(first: NDArray[np.float32], last: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+    """Intersection over union of one box with each: left and top (2, n), right and bottom (2, n)."""
+    sides = last - first
+    areas = sides[0] * sides[1]
+    np.minimum(last, last[:, index : index + 1], out=sides)
+    sides -= np.maximum(first, first[:, index : index + 1])
+    np.maximum(sides, 0, out=sides)
+    shared = sides[0] * sides[1]
     overlaps: NDArray[np.float32] = shared / (areas[index] + areas - shared)
     return overlaps

@@ -59,18 +59,23 @@ class _Choir:
 
 
 class Passage:
-    """Collects readings of one track, at most 48, and fuses them; ``forget`` overwrites all of them."""
+    """Collects readings of one track, at most 48, and fuses them; ``forget`` overwrites all of them.
+
+    ``decided``: a further reading, no clearer than those there are, would change nothing.
+    """
 
     def __init__(self) -> None:
         self._choirs: dict[int, _Choir] = {}
         self._count = 0
         self.frames = 0
+        self.decided = False
 
     def add(self, *readings: PlateReading) -> None:
         """Take one frame's reading, or several of it; their posteriors belong to the passage from now on."""
         self.frames += 1
         for reading in readings:
             self._take(reading)
+        self.decided = self._is_decided()
 
     def _take(self, reading: PlateReading) -> None:
         length = len(reading.posteriors)
@@ -98,9 +103,7 @@ class Passage:
             return False
         return not _alike(reading.posteriors, choir.total)
 
-    @property
-    def decided(self) -> bool:
-        """Whether a further reading, no clearer than those there are, would change nothing."""
+    def _is_decided(self) -> bool:
         if len(self._choirs) != 1:
             return False
         (choir,) = self._choirs.values()

@@ -21,8 +21,10 @@ FILLED_MARGINS = (0.0, -0.03, 0.05)
 CLEARLY_TWO_ROWS = 1.7
 CLEARLY_ONE_ROW = 2.6
 
-# A warp may skip so much, and a plate is warped at most so many times larger than the network's input.
+# A warp may skip so much, and the picture is made at most so many times smaller.
 STROKES_KEPT, MOST_FOLD = 1.25, 8
+# Of the picture around a plate so much belongs to it, in its larger side: what the widest margin shows, and more.
+ROOM = 0.15
 
 
 def row_counts(detection: PlateDetection) -> tuple[int, ...]:
@@ -36,27 +38,46 @@ def row_counts(detection: PlateDetection) -> tuple[int, ...]:
 def rectify(luma: Gray, quad: Corners, out: NDArray[np.uint8], margin: float = MARGINS[0]) -> None:
     """Write the plate into ``out`` (rows, height, width): each of its rows of characters by itself, upper row first.
 
-    ``margin``: room around the plate, in plate widths and heights.
+    ``out`` is C-contiguous: the plate is written there and nowhere else. ``margin``: room around it, in plate widths
+    and heights.
     """
-    rows, height, flat_width = out.shape
-    flat_height = rows * height
+    rows, height, wide = out.shape
+    high = rows * height
     corners = quad.tolist()
-    across = max(math.dist(corners[0], corners[1]), math.dist(corners[3], corners[2])) * (1 + 2 * margin) / flat_width
-    # A warp reads one place per pixel; a large plate is warped larger and averaged down, so that no stroke is lost.
-    # Halving is the fastest averaging.
+    across = max(math.dist(corners[0], corners[1]), math.dist(corners[3], corners[2])) * (1 + 2 * margin) / wide
+    # A warp reads one place per pixel: of a large plate it gets a smaller picture, so that no stroke is lost.
     fold = 1
     while across > STROKES_KEPT * fold and fold < MOST_FOLD:
         fold *= 2
-    wide, high = flat_width * fold, flat_height * fold
+    smaller, within = _halved(luma, quad, fold)
     # Corners lie on pixels' edges, OpenCV counts from their middles.
     left, top = wide * margin / (1 + 2 * margin) - 0.5, high * margin / (1 + 2 * margin) - 0.5
     right, bottom = wide - 1 - left, high - 1 - top
     target = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
-    matrix = cv2.getPerspectiveTransform(quad - np.float32(0.5), target)
-    large = cv2.warpPerspective(luma, matrix, (wide, high), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    flat = large if fold == 1 else cv2.resize(large, (flat_width, flat_height), interpolation=cv2.INTER_AREA)
-    out[:] = flat.reshape(out.shape)
-    wipe(np.asarray(large), np.asarray(flat))
+    matrix = cv2.getPerspectiveTransform(within - np.float32(0.5), target)
+    flat = out.reshape(high, wide)
+    cv2.warpPerspective(smaller[-1], matrix, (wide, high), flat, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+    wipe(*smaller[1:])
+
+
+def _halved(luma: Gray, quad: Corners, fold: int) -> tuple[list[Gray], Corners]:
+    """The picture around a plate, then its halves, down to ``fold`` times smaller; and the corners in the last of them.
+
+    Halving is by far the fastest averaging: a plate 400 px wide takes a fifth of the time that a larger warp takes.
+    """
+    if fold == 1:
+        return [luma], quad
+    across, down = quad.T.tolist()
+    room = ROOM * max(max(across) - min(across), max(down) - min(down))
+    (left, right), (top, bottom) = (
+        (max(int(min(min(along) - room, side - fold)), 0), min(int(max(along) + room), side))
+        for along, side in ((across, luma.shape[1]), (down, luma.shape[0]))
+    )
+    width, height = (max((end - start) // fold, 1) * fold for start, end in ((left, right), (top, bottom)))
+    found = [luma[top : top + height, left : left + width]]
+    while len(found[-1]) * fold > height:
+        found.append(np.asarray(cv2.resize(found[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8))
+    return found, (quad - np.array([left, top], np.float32)) / np.float32(fold)
 
 
 def scale_rows(flat: Gray, out: NDArray[np.uint8]) -> None:

@@ -236,7 +236,7 @@ def networks(
     """The two of a unit, by kind; without a path the one that comes with the package."""
     return {
         kind: Network(path or shipped(kind), kind, decoder, provider=provider, threads=threads, cache=cache)
-        for kind, path, decoder in (("detector", detector, "quad-s8"), ("ocr", ocr, "ctc"))
+        for kind, path, decoder in (("detector", detector, "quad13-s8"), ("ocr", ocr, "ctc"))
     }
 
 

@@ -26,7 +26,7 @@ from run import read_weights, training_facts, write_weights
 from scenes import HEIGHT, WIDTH
 from splits import TRAIN_SETS, Gray, Photo, held_back_photos, load, training_photos
 
-OUTPUTS = ("score", "box", "quad")
+OUTPUTS = ("heads",)
 CALIBRATION_PHOTOS = 240
 PASTED_VIEWS = 300
 
@@ -56,8 +56,8 @@ def onnx_infer(path: Path) -> Infer:
     model = session(path)
 
     def infer(picture: Gray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        score, box, quad = model.run(list(OUTPUTS), {"image": picture[None, None]})
-        return score[0], box[0], quad[0]
+        (heads,) = model.run(list(OUTPUTS), {"image": picture[None, None]})
+        return 1 / (1 + np.exp(-heads[0, :1])), heads[0, 1:5], heads[0, 5:]
 
     return infer
 
@@ -137,7 +137,7 @@ def main() -> None:
         args.out / "detector.json",
         name="detector",
         kind="detector",
-        decoder="quad-s8",
+        decoder="quad13-s8",
         input={
             "name": "image",
             "dtype": "uint8",

@@ -110,7 +110,7 @@ class Detector(nn.Module):
 
 
 class Exported(nn.Module):
-    """The network as it ships: uint8 in, score after the sigmoid; its heads as one, which reads the features once.
+    """The network as it ships: uint8 in, its heads as one output, [N,13,h,w]: score logit, box logs, quad offsets.
 
     The normalisation stands in the first convolution's weights. What was padded with its zero is padded with PAD.
     """
@@ -127,18 +127,15 @@ class Exported(nn.Module):
             raw.bias.copy_(-PAD * raw.weight.sum((1, 2, 3)))
         self.stem = nn.Sequential(raw, norm, relu)
         parts = (detector.score, detector.box, detector.quad)
-        self.shares = [part.out_channels for part in parts]
-        self.heads = nn.Conv2d(parts[0].in_channels, sum(self.shares), 1)
+        self.heads = nn.Conv2d(parts[0].in_channels, sum(part.out_channels for part in parts), 1)
         with torch.no_grad():
             self.heads.weight.copy_(torch.cat([part.weight for part in parts]))
             assert self.heads.bias is not None
             self.heads.bias.copy_(torch.cat([part.bias for part in parts if part.bias is not None]))
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Score [N,1,h,w] in 0..1, box logs [N,4,h,w], quad offsets [N,8,h,w]."""
+    def forward(self, image: Tensor) -> Tensor:  # noqa: D102
         stem = self.stem(F.pad(image, (1, 1, 1, 1), value=PAD).float())
-        score, box, quad = self.heads(self.detector.after(stem)).split(self.shares, 1)
-        return torch.sigmoid(score), box.clamp(-LOG_MAX, LOG_MAX), quad.clamp(-LOG_MAX, LOG_MAX)
+        return self.heads(self.detector.after(stem))  # type: ignore[no-any-return]
 
 
 def macs(height: int, width: int) -> int:

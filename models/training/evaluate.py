@@ -34,7 +34,7 @@ AP_THRESHOLD = 0.02
 def measure(data: Path, parts: tuple[str, ...], figures: Figures) -> None:
     """Fill the figures with what DATA allows."""
     reader = Reader(Network(shipped("ocr"), "ocr", "ctc"))
-    network = Network(shipped("detector"), "detector", "quad-s8")
+    network = Network(shipped("detector"), "detector", "quad13-s8")
     detector = Detector(network, AP_THRESHOLD)
     photos = all((data / name).is_dir() for name in TRAIN_SETS)
     if "clips" in parts and (folder := data / "nl_clips").is_dir():

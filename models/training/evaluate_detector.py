@@ -154,7 +154,7 @@ def sweep(data: Path | None, figures: Figures) -> None:
     """Rendered plates 20 to 600 px wide, one in a picture 640 px wide: found once, and whole."""
     rng = np.random.default_rng(990_005)
     renderer = PlateRenderer(rng)
-    detector = Detector(Network(shipped("detector"), "detector", "quad-s8"), DETECTION_THRESHOLD)
+    detector = Detector(Network(shipped("detector"), "detector", "quad13-s8"), DETECTION_THRESHOLD)
     grounds = _plate_free(data, rng) if data else None
     curve = []
     whole = of = 0

@@ -70,7 +70,7 @@ def main() -> int:
 
     rng = np.random.default_rng(SEED)
     renderer = PlateRenderer(rng, faces="drawn")
-    detector = Detector(Network(shipped("detector"), "detector", "quad-s8"), DETECTION_THRESHOLD)
+    detector = Detector(Network(shipped("detector"), "detector", "quad13-s8"), DETECTION_THRESHOLD)
     reader = Reader(Network(shipped("ocr"), "ocr", "ctc"))
     texts = iter(never_issued(300, SEED))
     held: dict[str, npt.NDArray[Any]] = {}

@@ -145,7 +145,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     rng = np.random.default_rng(3)
-    detector = Detector(Network(here.parent / "detector.onnx", "detector", "quad-s8"), LEAST_FOUND)
+    detector = Detector(Network(here.parent / "detector.onnx", "detector", "quad13-s8"), LEAST_FOUND)
     recogniser = Recogniser()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     count = 0

@@ -39,8 +39,8 @@ def ocr(weights: Weights, crops: npt.NDArray[np.uint8]) -> F32:
     return np.asarray(x[:, :, 0].transpose(0, 2, 1), np.float32)
 
 
-def detector(weights: Weights, picture: npt.NDArray[np.uint8]) -> tuple[F32, F32, F32]:
-    """Score [1,h,w], box [4,h,w] and quad [8,h,w] of a picture [H,W] whose sides are multiples of 32."""
+def detector(weights: Weights, picture: npt.NDArray[np.uint8]) -> F32:
+    """Heads [13,h,w] of a picture [H,W] whose sides are multiples of 32: score logit, box logs, quad offsets."""
     x = (picture[None, None].astype(np.float32) - np.float32(_PAD)) / np.float32(_SCALE)
     x = _relu(_unit(weights, "stem", x, (2, 2)))
     x = _relu(_unit(weights, "down4", x, (2, 2)))
@@ -50,11 +50,11 @@ def detector(weights: Weights, picture: npt.NDArray[np.uint8]) -> tuple[F32, F32
     p16 = _relu(c16 + _twice(_unit(weights, "up16", c32)))
     p8 = _relu(c8 + _twice(_unit(weights, "up8", p16)))
     x = _relu(_unit(weights, "neck", p8))
-    score, box, quad = (
+    heads = [
         (_conv(x, weights[f"{head}.weight"]) + weights[f"{head}.bias"][None, :, None, None])[0]
         for head in ("score", "box", "quad")
-    )
-    return np.asarray(1 / (1 + np.exp(-score)), np.float32), box, quad
+    ]
+    return np.concatenate(heads)
 
 
 def _stage(weights: Weights, name: str, x: F32, dilations: tuple[int, ...]) -> F32:

@@ -34,7 +34,7 @@ def batches(step: Step) -> Curve:
 
 def bindings(step: Step) -> Curve:
     """``run`` beside a bound pass, whose outputs stand ready, in turns; the detector at 512×384."""
-    detector, ocr = Network(shipped("detector"), "detector", "quad-s8"), Network(shipped("ocr"), "ocr", "ctc")
+    detector, ocr = Network(shipped("detector"), "detector", "quad13-s8"), Network(shipped("ocr"), "ocr", "ctc")
     lines: dict[str, Points] = {}
     for name, network, size, counts in (
         ("detector", detector, (384, 512), (1,)),

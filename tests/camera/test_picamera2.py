@@ -192,7 +192,7 @@ def test_what_is_wrong_is_said_and_the_camera_let_go(fake: Any, opened: Open, mo
 
 @pytest.mark.parametrize("size", [(1920, 1080), (1280, 720), (1536, 864), (2028, 1520), (640, 480), (320, 240)])
 def test_detection_takes_the_second_stream_as_it_comes(size: tuple[int, int]) -> None:
-    card = Network(shipped("detector"), "detector", "quad-s8", provider="cpu", threads=1).card
+    card = Network(shipped("detector"), "detector", "quad13-s8", provider="cpu", threads=1).card
     lores = second_stream(size, (card.width, card.height))
     view = whole(*size, card.width, card.height)
     if view.scale <= 1:
@@ -223,7 +223,7 @@ def test_the_recogniser_opens_it_as_the_config_says(fake: Any, tmp_path: Path) -
         "watchlist: {path: list.json, allow_unsigned: true}\n"
     )
     config = load(path)
-    card = Network(shipped("detector"), "detector", "quad-s8", provider="cpu", threads=1).card
+    card = Network(shipped("detector"), "detector", "quad13-s8", provider="cpu", threads=1).card
     frame = recogniser._opener(config, card)().read()
     assert frame is not None
     assert (frame.luma.shape, frame.lores.shape) == ((720, 1280), (360, 640))

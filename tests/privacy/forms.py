@@ -76,7 +76,7 @@ class Recorded:
 def record(clip: Path, passages: Sequence[Passage]) -> Recorded:
     """Run the pipeline over ``clip`` and keep every form of the plates of ``passages``."""
     found = Recorded(read=[None] * len(passages))
-    detecting, reading = _Spy("detector", "quad-s8"), _Spy("ocr", "ctc")
+    detecting, reading = _Spy("detector", "quad13-s8"), _Spy("ocr", "ctc")
     pipeline = Pipeline(Detector(detecting, DETECTION_THRESHOLD), Reader(reading))  # type: ignore[arg-type]
     by_track: dict[int, int] = {}
     source, planes, packets = Clip(clip, live=False), cv2.VideoCapture(str(clip)), cv2.VideoCapture(str(clip))

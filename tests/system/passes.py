@@ -20,7 +20,7 @@ from edge_anpr.vision.session import Network
 MARK = 0x5EED0000  # as in counted.c
 libc = ctypes.CDLL(None)
 given = np.load(sys.argv[1])
-decoders = {"detector": "quad-s8", "ocr": "ctc"}
+decoders = {"detector": "quad13-s8", "ocr": "ctc"}
 networks = {kind: Network(Path(sys.argv[3], f"{kind}.onnx"), kind, decoder) for kind, decoder in decoders.items()}
 out: dict[str, Any] = {}
 for number, name in enumerate(given):

@@ -18,7 +18,7 @@ from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Network, shipped
 
 given = np.load(sys.argv[1])
-detector, ocr = (Network(shipped(name), name, decoder) for name, decoder in (("detector", "quad-s8"), ("ocr", "ctc")))
+detector, ocr = (Network(shipped(name), name, decoder) for name, decoder in (("detector", "quad13-s8"), ("ocr", "ctc")))
 reader = Reader(ocr)
 finder = Detector(detector, DETECTION_THRESHOLD)
 
@@ -31,7 +31,6 @@ plates = [text(reader.read_rows([row])) for row in given["rows"]]
 seen = [[text(one) for one in reader.read(frame, finder.find(frame, frame))] for frame in given["frames"]]
 (logits,) = ocr.run(np.ascontiguousarray(given["rows"][:8, None]))
 size = detector.card.width, detector.card.height
-maps = detector.run(np.stack([cv2.resize(frame, size) for frame in given["frames"][:1]])[:, None])
-score, box, quad = maps
+(heads,) = detector.run(np.stack([cv2.resize(frame, size) for frame in given["frames"][:1]])[:, None])
 joined = np.array(["|".join(one) for one in seen])
-np.savez(sys.argv[2], plates=np.array(plates), seen=joined, logits=logits, score=score, box=box, quad=quad)
+np.savez(sys.argv[2], plates=np.array(plates), seen=joined, logits=logits, heads=heads)

@@ -50,19 +50,18 @@ def test_int8_reads_as_many_rendered_plates_as_float(crops: tuple[np.ndarray, li
 def test_int8_finds_as_many_rendered_plates_as_float() -> None:
     rng = np.random.default_rng(990_011)
     renderer = PlateRenderer(rng, faces="drawn")
-    network, weights = Network(shipped("detector"), "detector", "quad-s8"), reference.load("detector")
+    network, weights = Network(shipped("detector"), "detector", "quad13-s8"), reference.load("detector")
     found = {"float": 0, "int8": 0}
     plates = 0
     moved: list[float] = []
     for _ in range(PICTURES):
         picture, truths = _road(renderer, rng)
         plates += len(truths)
-        score, box, quad = network.run(picture[None, None])
-        heads = reference.detector(weights, picture)
-        cells = detect.centres(score.shape[2], score.shape[3], 8)
+        (heads,) = network.run(picture[None, None])
+        grid = detect.Grid(heads.shape[2], heads.shape[3], 8)
         both = {
-            "float": detect.decode(heads[0][0], heads[1], heads[2], 0.3, 8, cells),
-            "int8": detect.decode(score[0, 0], box[0], quad[0], 0.3, 8, cells),
+            "float": detect.decode(reference.detector(weights, picture), 0.3, grid),
+            "int8": detect.decode(heads[0], 0.3, grid),
         }
         for truth in truths:
             boxes = {}

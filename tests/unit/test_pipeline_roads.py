@@ -22,7 +22,7 @@ SOME = ["QD-53-CQ", "QX-71-CC", "CQ-08-QD", "CD-94-QQ", "QQ-62-CX", "CC-35-QZ", 
 
 def pipeline(material: Material) -> Pipeline:
     return Pipeline(
-        Detector(Network(shipped("detector"), "detector", "quad-s8"), DETECTION_THRESHOLD),
+        Detector(Network(shipped("detector"), "detector", "quad13-s8"), DETECTION_THRESHOLD),
         Reader(Network(shipped("ocr"), "ocr", "ctc")),
         material,
     )

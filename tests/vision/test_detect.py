@@ -5,36 +5,37 @@ import numpy as np
 import pytest
 
 from edge_anpr.datatypes import PlateDetection
-from edge_anpr.vision.detect import Detector, centres, decode
+from edge_anpr.vision.detect import MOST_CELLS, MOST_LOG, Detector, Grid, decode
 from edge_anpr.vision.session import Card
 from edge_anpr.vision.views import View, parts
 
 STRIDE = 8
-CELLS = centres(48, 80, STRIDE)
+GRID = Grid(48, 80, STRIDE)
+NOTHING = -20.0
 
 
 def heads(
     *plates: tuple[float, float, float, float, float], cells: int = 2, shape: tuple[int, int] = (48, 80)
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Outputs of a perfect network for plates (left, top, right, bottom, score): each cell knows its plate."""
-    score = np.zeros(shape, np.float32)
-    box, quad = np.zeros((4, *shape), np.float32), np.zeros((8, *shape), np.float32)
+) -> np.ndarray:
+    """Output of a perfect network for plates (left, top, right, bottom, score): each cell knows its plate."""
+    told = np.zeros((13, *shape), np.float32)
+    told[0] = NOTHING
     for left, top, right, bottom, value in plates:
         middle_row, middle_column = int((top + bottom) / 2 / STRIDE), int((left + right) / 2 / STRIDE)
         for row in range(max(middle_row - cells // 2, 0), min(middle_row + cells // 2 + 1, shape[0])):
             for column in range(max(middle_column - cells, 0), min(middle_column + cells + 1, shape[1])):
                 x, y = (column + 0.5) * STRIDE, (row + 0.5) * STRIDE
-                score[row, column] = value
-                box[:, row, column] = np.log(np.maximum([x - left, y - top, right - x, bottom - y], 1) / STRIDE)
+                told[0, row, column] = np.log(value / (1 - value))
+                told[1:5, row, column] = np.log(np.maximum([x - left, y - top, right - x, bottom - y], 1) / STRIDE)
                 offset = (
                     np.array([left - x, top - y, right - x, top - y, right - x, bottom - y, left - x, bottom - y])
                 ) / STRIDE
-                quad[:, row, column] = np.sign(offset) * np.log1p(np.abs(offset))
-    return score, box, quad
+                told[5:, row, column] = np.sign(offset) * np.log1p(np.abs(offset))
+    return told
 
 
 def test_one_plate_is_found_once_where_it_is() -> None:
-    found = decode(*heads((100, 200, 220, 226, 0.9)), 0.3, STRIDE, CELLS)
+    found = decode(heads((100, 200, 220, 226, 0.9)), 0.3, GRID)
     assert len(found) == 1
     box, quad, score = found[0]
     assert astuple(box) == pytest.approx((100, 200, 120, 26), abs=0.5)
@@ -43,30 +44,25 @@ def test_one_plate_is_found_once_where_it_is() -> None:
 
 
 def test_plates_come_best_first_and_neighbours_stay_two() -> None:
-    found = decode(*heads((100, 200, 160, 215, 0.6), (300, 200, 360, 215, 0.9)), 0.3, STRIDE, CELLS)
+    found = decode(heads((100, 200, 160, 215, 0.6), (300, 200, 360, 215, 0.9)), 0.3, GRID)
     assert [round(box.left) for box, _, _ in found] == [300, 100]
 
 
 def test_what_is_below_the_threshold_is_not_found() -> None:
-    assert decode(*heads((100, 200, 160, 215, 0.29)), 0.3, STRIDE, CELLS) == []
+    assert decode(heads((100, 200, 160, 215, 0.29)), 0.3, GRID) == []
 
 
 def test_a_weaker_part_of_a_plate_is_not_a_second_plate() -> None:
-    score, box, quad = heads((100, 200, 300, 244, 0.9))
-    part = heads((190, 200, 300, 244, 0.5), cells=0)
+    told = heads((100, 200, 300, 244, 0.9))
     row, column = int(222 / STRIDE), int(245 / STRIDE)
-    score[row, column], box[:, row, column], quad[:, row, column] = (
-        0.5,
-        part[1][:, row, column],
-        part[2][:, row, column],
-    )
-    assert len(decode(score, box, quad, 0.3, STRIDE, CELLS)) == 1
+    told[:, row, column] = heads((190, 200, 300, 244, 0.5), cells=0)[:, row, column]
+    assert len(decode(told, 0.3, GRID)) == 1
 
 
 def test_a_cell_that_belongs_to_no_plate_moves_none() -> None:
     """Half on one plate and most of it on the next: it is a part of the surer one, and no witness of the other."""
     one, two, astray = (100, 200, 200, 240, 0.9), (165, 200, 265, 240, 0.8), (150, 200, 250, 240, 0.6)
-    found = decode(*heads(one, two, astray, cells=0), 0.3, STRIDE, CELLS)
+    found = decode(heads(one, two, astray, cells=0), 0.3, GRID)
     assert [astuple(box) for box, _, _ in found] == [
         pytest.approx((100, 200, 100, 40), abs=0.5),
         pytest.approx((165, 200, 100, 40), abs=0.5),
@@ -74,19 +70,21 @@ def test_a_cell_that_belongs_to_no_plate_moves_none() -> None:
 
 
 def test_a_picture_full_of_plates_costs_no_more_than_four_hundred() -> None:
-    score = np.linspace(0.4, 0.9, 48 * 80, dtype=np.float32).reshape(48, 80)
-    box = np.full((4, 48, 80), np.log(3 / STRIDE), np.float32)
-    found = decode(score, box, np.zeros((8, 48, 80), np.float32), 0.3, STRIDE, CELLS)
-    assert [sure for _, _, sure in found] == pytest.approx(sorted(score.ravel(), reverse=True)[:400])
+    told = np.zeros((13, 48, 80), np.float32)
+    told[0] = np.linspace(-0.4, 2.2, 48 * 80, dtype=np.float32).reshape(48, 80)
+    told[1:5] = np.log(3 / STRIDE)
+    found = decode(told, 0.3, GRID)
+    surest = np.sort(1 / (1 + np.exp(-told[0].ravel())))[: -MOST_CELLS - 1 : -1]
+    assert [sure for _, _, sure in found] == pytest.approx(surest)
 
 
-def test_absurd_outputs_give_finite_boxes() -> None:
-    score, box, quad = heads((100, 200, 220, 226, 0.9))
-    box[:], quad[:] = 1e6, -1e6
-    assert all(
-        np.isfinite(astuple(plate)).all() and np.isfinite(corners).all()
-        for plate, corners, _ in decode(score, box, quad, 0.3, STRIDE, CELLS)
-    )
+def test_absurd_outputs_give_boxes_no_wider_than_any_picture() -> None:
+    told = heads((100, 200, 220, 226, 0.9))
+    told[1:5], told[5:] = 1e6, -1e6
+    widest = 2 * STRIDE * np.exp(MOST_LOG) + 1
+    for plate, corners, _ in decode(told, 0.3, GRID):
+        assert 0 < plate.width < widest
+        assert np.abs(corners).max() < widest + 80 * STRIDE
 
 
 class Scripted:
@@ -94,7 +92,7 @@ class Scripted:
 
     def __init__(self, **plates: list[tuple[float, float, float, float, float]]) -> None:
         fields = {"stride": STRIDE, "input": {"pad": 114}}
-        self.card = Card("detector", "quad-s8", 384, 640, "", fields)
+        self.card = Card("detector", "quad13-s8", 384, 640, "", fields)
         self._plates = plates
         self.sizes: list[tuple[int, int]] = []
 
@@ -105,8 +103,7 @@ class Scripted:
         height, width = array.shape[2:]
         self.sizes.append((width, height))
         found = self._plates.get(f"w{width}", [])
-        score, box, quad = heads(*found, cells=0, shape=(height // STRIDE, width // STRIDE))
-        return [score[None, None], box[None], quad[None]]
+        return [heads(*found, cells=0, shape=(height // STRIDE, width // STRIDE))[None]]
 
 
 def find(network: Scripted, *parts: View, size: tuple[int, int] = (1280, 768)) -> list[PlateDetection]:

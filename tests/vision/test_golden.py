@@ -16,11 +16,13 @@ from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Network, Outputs, networks
 
+Fault = Callable[[list[NDArray[np.float32]]], Outputs]
+
 
 class Faulty:
     """A network whose arithmetic is wrong in some way."""
 
-    def __init__(self, network: Network, fault: Callable[[list[NDArray[np.float32]]], Outputs]) -> None:
+    def __init__(self, network: Network, fault: Fault) -> None:
         self._network, self._fault, self.card = network, fault, network.card
 
     def bind(self, array: NDArray[np.uint8]) -> SimpleNamespace:
@@ -41,23 +43,30 @@ def test_the_shipped_networks_read_them_all() -> None:
     assert told(loaded["detector"], loaded["ocr"]) == []
 
 
-def shifted(outputs: list[NDArray[np.float32]]) -> Outputs:
-    return [outputs[0], outputs[1], np.roll(outputs[2], 1, axis=1)]
+SCORE, QUAD = slice(0, 1), slice(5, 13)
+
+
+def other(part: slice, change: Callable[[NDArray[np.float32]], NDArray[np.float32] | float]) -> Fault:
+    """A fault in some of the detector's maps."""
+
+    def fault(outputs: list[NDArray[np.float32]]) -> Outputs:
+        outputs[0][:, part] = change(outputs[0][:, part])
+        return outputs
+
+    return fault
 
 
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        (lambda outputs: [outputs[0] * 0, *outputs[1:]], "0 plates found of 2"),
-        (lambda outputs: [outputs[0] * np.nan, *outputs[1:]], "0 plates found of 2"),
-        (shifted, "corners are off by"),
-        (lambda outputs: [outputs[0], outputs[1], outputs[2] * 1.25], "corners are off by"),
-        (lambda outputs: [outputs[0], outputs[1], outputs[2] * np.nan], "corners are off by"),
+        (other(SCORE, lambda _: -20.0), "0 plates found of 2"),
+        (other(SCORE, lambda _: np.nan), "0 plates found of 2"),
+        (other(QUAD, lambda quad: np.roll(quad, 1, axis=2)), "corners are off by"),
+        (other(QUAD, lambda quad: quad * 1.25), "corners are off by"),
+        (other(QUAD, lambda _: np.nan), "corners are off by"),
     ],
 )
-def test_a_detector_that_computes_otherwise_is_seen(
-    fault: Callable[[list[NDArray[np.float32]]], Outputs], says: str
-) -> None:
+def test_a_detector_that_computes_otherwise_is_seen(fault: Fault, says: str) -> None:
     loaded = networks(None, None)
     with np.errstate(invalid="ignore"):
         wrong = told(Faulty(loaded["detector"], fault), loaded["ocr"])
@@ -73,7 +82,7 @@ def test_a_detector_that_computes_otherwise_is_seen(
         lambda outputs: [np.where(np.arange(37) == 4, -9, outputs[0]).astype(np.float32)],  # one character is lost
     ],
 )
-def test_an_ocr_that_computes_otherwise_is_seen(fault: Callable[[list[NDArray[np.float32]]], Outputs]) -> None:
+def test_an_ocr_that_computes_otherwise_is_seen(fault: Fault) -> None:
     loaded = networks(None, None)
     wrong = told(loaded["detector"], Faulty(loaded["ocr"], fault))
     assert any("misread" in words for words in wrong), wrong

@@ -59,3 +59,31 @@ def test_a_large_plate_keeps_its_thin_strokes() -> None:
 @pytest.mark.parametrize(("height", "rows"), [(40, (1,)), (100, (1, 2)), (150, (2,))])
 def test_the_shape_says_how_many_rows(height: float, rows: tuple[int, ...]) -> None:
     assert row_counts(plate([[0, 0], [200, 0], [200, height], [0, height]])) == rows
+
+
+@pytest.mark.parametrize("width", [100, 170, 300, 500, 1100])
+def test_a_plate_of_any_size_lies_as_a_small_one_does(width: int) -> None:
+    """Where its strokes are does not depend on how often the picture was halved."""
+    picture = np.full((600, 1300), 60, np.uint8)
+    quad = np.array([[0, 0], [width, 0.02 * width], [width, 0.24 * width], [0, 0.22 * width]], np.float32)
+    quad += np.array([83, 51], np.float32)
+    for share in np.linspace(0.05, 0.95, 10):
+        foot = quad[3] + share * (quad[2] - quad[3])
+        head = quad[0] + share * (quad[1] - quad[0])
+        # OpenCV counts from pixels' middles.
+        (x1, y1), (x2, y2) = (((end - 0.5) * 16).round().astype(int).tolist() for end in (head, foot))
+        cv2.line(picture, (x1, y1), (x2, y2), 220, max(round(width / 30), 1), cv2.LINE_AA, 4)
+    middles = flat_of(picture, quad)[0].astype(float).mean(axis=0)
+    rim = 128 * MARGINS[0] / (1 + 2 * MARGINS[0])
+    for share in np.linspace(0.05, 0.95, 10):
+        at = rim + share * (128 - 2 * rim)
+        near = np.arange(round(at) - 5, round(at) + 6)
+        lit = middles[near] - middles[near].min()
+        assert (lit * (near + 0.5)).sum() / lit.sum() == pytest.approx(at, abs=0.5)
+
+
+@pytest.mark.parametrize("corner", [(-200, -30), (900, 300), (500, -80), (-2000, 3000)])
+def test_a_large_plate_beyond_the_pictures_border_goes_on_as_the_border_is(corner: tuple[int, int]) -> None:
+    picture = np.full((400, 1000), 120, np.uint8)
+    quad = np.array([[0, 0], [700, 0], [700, 150], [0, 150]], np.float32) + np.array(corner, np.float32)
+    assert (flat_of(picture, quad) == 120).all()

@@ -29,12 +29,8 @@ def test_the_shipped_networks_run_and_say_on_what() -> None:
     (logits,) = network.run(np.zeros((2, 1, 32, 128), np.uint8))
     assert logits.shape == (2, 32, 37)
     assert network.provider == "CPUExecutionProvider"
-    assert Network(shipped("detector"), "detector", "quad-s8").run(np.zeros((1, 1, 384, 640), np.uint8))[0].shape == (
-        1,
-        1,
-        48,
-        80,
-    )
+    (heads,) = Network(shipped("detector"), "detector", "quad13-s8").run(np.zeros((1, 1, 384, 640), np.uint8))
+    assert heads.shape == (1, 13, 48, 80)
 
 
 def test_a_bound_pass_reads_its_array_anew_and_overwrites_its_own_outputs() -> None:
@@ -95,7 +91,7 @@ def test_a_card_that_is_none_is_refused(model: Path, card: str) -> None:
 
 def test_a_model_of_another_kind_is_refused(model: Path) -> None:
     with pytest.raises(ModelRefused, match="describes a ocr with decoder ctc; here goes a detector"):
-        Network(model, "detector", "quad-s8")
+        Network(model, "detector", "quad13-s8")
 
 
 def test_a_file_that_is_no_network_is_refused_in_one_line(model: Path) -> None:
@@ -123,7 +119,7 @@ def test_no_layout_is_changed_back_and_forth_in_a_pass(tmp_path: Path, monkeypat
         return make(model, options, **rest)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", keeping)
-    Network(shipped("detector"), "detector", "quad-s8")
+    Network(shipped("detector"), "detector", "quad13-s8")
     assert b"QLinearConv" in kept.read_bytes()
     assert b"ReorderInput" not in kept.read_bytes()
 
@@ -232,7 +228,7 @@ def test_tensorrt_keeps_what_it_built_in_a_folder_of_its_own_and_knows_the_sizes
     assert options["trt_engine_cache_path"] == str(tmp_path / "engines")
     assert oct((tmp_path / "engines").stat().st_mode) == "0o40700"
     assert options["trt_profile_max_shapes"] == "plate:8x1x32x128"
-    Network(shipped("detector"), "detector", "quad-s8", provider="tensorrt")
+    Network(shipped("detector"), "detector", "quad13-s8", provider="tensorrt")
     detector = kind.asked
     most = [int(side) for side in detector[0][1]["trt_profile_max_shapes"].removeprefix("image:1x1x").split("x")]
     for width, height in ((1280, 720), (1920, 1080), (2560, 1440), (3840, 2160), (7680, 4320), (1456, 1088)):
