@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from edge_anpr.unit.attention import Attention, Glance
 from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Material, Pipeline, Seen
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
-from edge_anpr.vision.session import Input, Network, Outputs, Pass, shipped
+from edge_anpr.vision.session import Input, Network, Outputs, Pass, shipped, versions
 
 # Decoded frames are kept, so that decoding is no part of the figures; of 1080p with its colours 64 have 130 MB.
 MOST_BYTES = 130_000_000
@@ -170,7 +169,7 @@ def measure(bench: Bench, material: Sequence[Frame], *, rounds: int, step: Calla
     return {
         "version": edge_anpr.__version__,
         "machine": machine.name(),
-        "versions": {name: version(name) for name in ("onnxruntime", "numpy")} | {"opencv": cv2.__version__},
+        "versions": versions(),
         "provider": bench.detector.provider,
         "threads": bench.threads,
         "picture": f"{width}x{height}",

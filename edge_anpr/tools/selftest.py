@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from edge_anpr.unit.pipeline import DETECTION_THRESHOLD
 from edge_anpr.vision import golden
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
-from edge_anpr.vision.session import ModelRefused, Network, networks
+from edge_anpr.vision.session import ModelRefused, Network, networks, versions
 
 # Detector passes over a whole picture, and OCR passes over one row of characters.
 DETECTOR_RUNS, OCR_RUNS = 30, 100
@@ -28,7 +27,7 @@ def run(detector: Path | None, ocr: Path | None, *, provider: str, threads: int)
         "passed": False,
         "complaints": [],
         "asked": provider,
-        "versions": {name: version(name) for name in ("onnxruntime", "numpy")} | {"opencv": cv2.__version__},
+        "versions": versions(),
     }
     try:
         loaded = networks(detector, ocr, provider=provider, threads=threads)

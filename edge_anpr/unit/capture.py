@@ -7,14 +7,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.files import Clip, Folder
 from edge_anpr.camera.frozen import Stillness
-from edge_anpr.camera.gstreamer import GstreamerCamera
-from edge_anpr.camera.picamera2 import PiCamera
-from edge_anpr.camera.rtsp import RtspCamera
-from edge_anpr.camera.v4l2 import V4l2Camera
 from edge_anpr.datatypes import Frame
 from edge_anpr.errors import SourceLost
 from edge_anpr.privacy.wipe import wipe
@@ -23,9 +20,16 @@ from edge_anpr.unit.health import Counters
 from edge_anpr.unit.journal import told
 from edge_anpr.unit.pulse import Pulse
 
+if TYPE_CHECKING:  # a unit has one camera, and loads what opens that one
+    from edge_anpr.camera.gstreamer import GstreamerCamera
+    from edge_anpr.camera.picamera2 import PiCamera
+    from edge_anpr.camera.rtsp import RtspCamera
+    from edge_anpr.camera.v4l2 import V4l2Camera
+
+    Source = Clip | Folder | GstreamerCamera | PiCamera | RtspCamera | V4l2Camera
+
 log = logging.getLogger(__name__)
 
-Source = Clip | Folder | GstreamerCamera | PiCamera | RtspCamera | V4l2Camera
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 # A camera that stays frozen is opened again less and less often, for opening makes it blind for a second or two.
 LONGEST_FROZEN_S = 600.0

@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 
-from edge_anpr.camera import gstreamer, picamera2, rtsp, v4l2
 from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.exposure import Dusk, Profile
 from edge_anpr.camera.files import Clip, Folder
@@ -41,7 +41,7 @@ from edge_anpr.unit import telling as tell
 from edge_anpr.unit.alarms import Alarms
 from edge_anpr.unit.arming import Arming
 from edge_anpr.unit.attention import Attention
-from edge_anpr.unit.capture import PATIENCE_S, Capture, Source
+from edge_anpr.unit.capture import PATIENCE_S, Capture
 from edge_anpr.unit.clock import utc_of
 from edge_anpr.unit.decide import Decider
 from edge_anpr.unit.events import event
@@ -61,6 +61,9 @@ from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Card, Network, networks
 from edge_anpr.watch.opening import Trust
 from edge_anpr.watch.ratchet import Ratchet
+
+if TYPE_CHECKING:
+    from edge_anpr.unit.capture import Source
 
 log = logging.getLogger(__name__)
 
@@ -238,6 +241,7 @@ def _capture(config: Config, detector: Card, box: LatestFrame, counters: Counter
 
 
 def _opener(config: Config, detector: Card) -> Callable[[], Source]:
+    """Opens the camera; what that takes is loaded here, for other cameras' half a megabyte each is of no use."""
     camera = config.camera
     match camera:
         case ClipCamera():
@@ -245,13 +249,19 @@ def _opener(config: Config, detector: Card) -> Callable[[], Source]:
         case FolderCamera():
             return lambda: Folder(camera.path)
         case RtspCamera():
+            from edge_anpr.camera import rtsp  # noqa: PLC0415
+
             return lambda: rtsp.RtspCamera(camera.url, camera.stall_s)
         case V4l2Camera():
+            from edge_anpr.camera import v4l2  # noqa: PLC0415
+
             return lambda: v4l2.V4l2Camera(
                 camera.device, camera.width, camera.height, camera.fps, camera.stall_s, camera.pixels,
                 exposure_us=camera.exposure_us, gain=camera.gain, focus=camera.focus,
             )  # fmt: skip
         case GstreamerCamera():
+            from edge_anpr.camera import gstreamer  # noqa: PLC0415
+
             pipeline = camera.pipeline or gstreamer.jetson(
                 camera.number, camera.width, camera.height, camera.fps, camera.shutter_us, camera.gain
             )
@@ -261,6 +271,8 @@ def _opener(config: Config, detector: Card) -> Callable[[], Source]:
 
 
 def _pi_opener(camera: PiCamera, detector: Card) -> Callable[[], Source]:
+    from edge_anpr.camera import picamera2  # noqa: PLC0415
+
     size = camera.width, camera.height
     # The night outlives a camera that is lost for a moment.
     dusk = Dusk(camera.night_below_lux, camera.day_above_lux, picamera2.HOLD_S)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from importlib.metadata import version
 from typing import Any
-
-import cv2
 
 import edge_anpr
 from edge_anpr.config import Config
@@ -15,7 +12,7 @@ from edge_anpr.privacy.tokens import Hour
 from edge_anpr.unit.events import event
 from edge_anpr.unit.lists import Lists
 from edge_anpr.unit.outbox import Outbox, OutboxFull
-from edge_anpr.vision.session import Network
+from edge_anpr.vision.session import Network, versions
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +56,7 @@ def birth(config: Config, networks: dict[str, Network], lists: Lists, boot_id: s
         "schema": "anpr.birth/1",
         "boot_id": boot_id,
         "version": edge_anpr.__version__,
-        "versions": {name: version(name) for name in ("onnxruntime", "numpy")} | {"opencv": cv2.__version__},
+        "versions": versions(),
         "camera": {"id": config.camera.id, "source": config.camera.source},
         "models": {
             name: {

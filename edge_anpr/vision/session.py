@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 # The wheel (1.32) keeps telemetry in ~/.cache/Microsoft for Microsoft's server; it looks for this when it is imported.
@@ -238,6 +239,11 @@ def networks(
         kind: Network(path or shipped(kind), kind, decoder, provider=provider, threads=threads, cache=cache)
         for kind, path, decoder in (("detector", detector, "quad13-s8"), ("ocr", ocr, "ctc"))
     }
+
+
+def versions() -> dict[str, str]:
+    """Of what computes here, as each says itself; to ask the installed packages takes 2 MB more."""
+    return {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__, "opencv": cv2.__version__}
 
 
 def shipped(name: str) -> Path:
