@@ -35,6 +35,8 @@ def passage(
         ("DB01DB", 0.75, True),
         ("DB3D", 0.55, False),  # short texts fit some layout by chance
         ("DB3D", 0.7, True),
+        ("DB3DB3DB3DB3", 0.9, True),
+        ("DB3DB3DB3DB3D", 1.0, False),  # longer than any that a list may name: two lines of a panel
     ],
 )
 def test_what_is_not_written_like_a_plate_must_be_surer(text: str, score: float, expected: bool) -> None:
