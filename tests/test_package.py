@@ -55,7 +55,19 @@ def test_an_installed_package_reads_plates_far_from_any_checkout(wheel: Path, tm
     ("daemon", "without"),
     [
         ("publisher", {"numpy", "cv2", "onnxruntime", "sqlalchemy", "rich", "edge_anpr.cli_centre"}),
-        ("recogniser", {"paho", "sqlalchemy", "rich", "matplotlib", "edge_anpr.cli_centre", "edge_anpr.tools"}),
+        (
+            "recogniser",
+            {
+                "paho",
+                "sqlalchemy",
+                "rich",
+                "matplotlib",
+                "importlib.metadata",
+                "edge_anpr.cli_centre",
+                "edge_anpr.tools",
+            }
+            | {f"edge_anpr.camera.{kind}" for kind in ("gstreamer", "picamera2", "rtsp", "v4l2")},
+        ),
     ],
 )
 def test_a_daemon_loads_nothing_that_it_does_not_need(daemon: str, without: set[str]) -> None:
