@@ -161,6 +161,11 @@ def rain(img: F32, rng: np.random.Generator, cap_px: float) -> F32:
     return np.asarray(img + _over(mask * float(rng.uniform(0.4, 0.9)), img) * (soft - img), np.float32)
 
 
+def lens(rng: np.random.Generator) -> float:
+    """Blur of what stands in focus, sigma in sensor pixels: from a pixel's own area (0.29) to a soft lens (0.46)."""
+    return float(rng.uniform(0.27, 0.46))
+
+
 def defocus(img: F32, sigma: float) -> F32:
     """Blur by a Gaussian of `sigma` pixels."""
     return img if sigma < 0.25 else np.asarray(cv2.GaussianBlur(img, (0, 0), sigma), np.float32)
@@ -256,7 +261,7 @@ def degrade(img: U8, rng: np.random.Generator, cap_px: float, quality: tuple[int
 def far(img: U8, rng: np.random.Generator) -> U8:
     """Take a clean small picture through a good camera by day: a little blur, noise, contrast, JPEG; uint8 H×W."""
     out = img.astype(np.float32) * float(rng.uniform(0.5, 1.1)) + float(rng.uniform(-10, 30))
-    out = defocus(out, float(rng.uniform(0.2, 0.55)))
+    out = defocus(out, float(rng.uniform(0.05, 0.55)))
     out = noise(out, rng, min(float(rng.uniform(0, 4)), 0.15 * float(out.std())))
     if rng.random() < 0.25:
         out = halo(out, rng, float(rng.uniform(0.3, 1.2)))

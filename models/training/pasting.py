@@ -11,9 +11,9 @@ import numpy.typing as npt
 Gray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
 Masks = dict[str, Gray]
-#: What a rendered plate's white is, and how many more plates are light on dark than the layouts have: on the world's
-#: roads old and foreign ones are.
-WHITE, INVERTED_SHARE = 235, 0.08
+#: What a rendered plate's white is; and how many more plates are light on dark than the layouts have, and how many are
+#: half as high as wide: on the world's roads old and foreign ones are.
+WHITE, INVERTED_SHARE, AMERICAN_SHARE = 235, 0.08, 0.25
 
 
 class Flat(Protocol):
@@ -27,8 +27,8 @@ class Flat(Protocol):
 class Renderer(Protocol):
     """Anything that draws a new random plate at each call."""
 
-    def flat(self) -> Flat:
-        """Draw one."""
+    def flat(self, *, american: bool) -> Flat:
+        """Draw one, of American proportions or of others."""
 
 
 class PlatePool:
@@ -40,7 +40,7 @@ class PlatePool:
         self._next = 0
 
     def _draw(self) -> Gray:
-        gray = np.asarray(self._renderer.flat().gray, np.uint8)
+        gray = np.asarray(self._renderer.flat(american=self._rng.random() < AMERICAN_SHARE).gray, np.uint8)
         if self._rng.random() < INVERTED_SHARE:
             gray = np.asarray(WHITE - np.minimum(gray, WHITE), np.uint8)
         factor = self._width / gray.shape[1]

@@ -15,7 +15,7 @@ import cv2
 import layouts
 import numpy as np
 import numpy.typing as npt
-from degrade import degrade, far
+from degrade import degrade, far, lens
 from glyphs import CAPS_PX, Face, Gray, drawn_faces
 from layouts import STYLES, Style
 from ocr_io import CROP_H, CROP_W
@@ -23,7 +23,7 @@ from sprites import Sprites, accented, shade_of
 
 #: Of the crops to learn from so many are drawn 34 to 64 px wide, beside those that happen to be; and of those so many
 #: are spoilt by nothing but their distance. Of small plates through the whole chain nobody reads more than half.
-SMALL_SHARE, CLEAR_SHARE = 0.45, 0.5
+SMALL_SHARE, CLEAR_SHARE = 0.45, 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,10 @@ class PlateRenderer:
         self._cumulative = weights / weights[-1]
         self._sprites = Sprites(rng, self._faces)
 
-    def flat(self, text: str | None = None, style: str | None = None) -> FlatPlate:
+    def flat(self, text: str | None = None, style: str | None = None, *, american: bool = False) -> FlatPlate:
         """Draw a clean plate about 110 px a row high; `text` may carry the marks '-', ' ', '.' and '*'.
 
-        `style`: a key of `layouts.STYLES`. Without them both are drawn by chance.
+        `style`: a key of `layouts.STYLES`. Without them both are drawn by chance. `american`: half as high as wide.
         """
         rng = self._rng
         marked, named, band = self._text()
@@ -70,10 +70,10 @@ class PlateRenderer:
         if text is not None:
             marked = text.upper()
         rows = [marked]
-        if text is None and rng.random() < 0.15 and sum(c.isalnum() for c in marked) >= 4:
+        if text is None and not american and rng.random() < 0.15 and sum(c.isalnum() for c in marked) >= 4:
             rows = [row for row in layouts.two_rows(marked, rng) if row]
         look = _shade(STYLES[named], rng, 10)
-        bgr = self._compose(rows, look, band, CAPS_PX[0], clean=True)
+        bgr = self._compose(rows, look, band, CAPS_PX[0], clean=True, american=american)
         gray = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
         return FlatPlate(np.asarray(gray, np.uint8), bgr, _plain("".join(rows)), len(rows))
 
@@ -109,7 +109,9 @@ class PlateRenderer:
     def _text(self) -> tuple[str, str, str]:
         return layouts.arbitrary(self._rng) if self._rng.random() < 0.36 else layouts.national(self._rng)
 
-    def _compose(self, rows: list[str], look: Style, band: str, cap: int, clean: bool) -> npt.NDArray[np.uint8]:
+    def _compose(
+        self, rows: list[str], look: Style, band: str, cap: int, clean: bool, american: bool = False
+    ) -> npt.NDArray[np.uint8]:
         """Draw a plate with characters `cap` px high: H×W×3 in colour when clean, else H×W."""
         rng = self._rng
         gray = not clean
@@ -119,7 +121,7 @@ class PlateRenderer:
         if band == "GB":  # its prescribed die (2001) draws O and 0 alike, and I and 1
             glyphs = glyphs | {"0": glyphs["O"], "1": glyphs["I"]}
         glyphs = accented(glyphs, rows)
-        cap_share, aspect, captioned = self._proportions(rows, clean)
+        cap_share, aspect, captioned = _american(rng) if american else self._proportions(rows, clean)
         high = round(cap / cap_share)
         wide = round(high * aspect)
         canvas = np.empty((high, wide) if gray else (high, wide, 3), np.uint8)
@@ -166,8 +168,7 @@ class PlateRenderer:
         if clean:
             return cap_share, 520 / 110, False
         if len(rows[0]) <= 8 and rng.random() < 0.07:
-            # American proportions: the name of a state above or below is not to be read
-            return float(rng.uniform(0.42, 0.54)), float(rng.uniform(1.9, 2.3)), True
+            return _american(rng)
         if len(rows[0]) <= 5 and rng.random() < 0.5:
             return cap_share, float(rng.uniform(2.6, 4.2)), False  # short plates are often cut short
         return cap_share, float(rng.uniform(4.3, 4.95)), False
@@ -193,19 +194,20 @@ class PlateRenderer:
         canvas[:, wide - band_w :] = cv2.resize(sprite, (band_w, high), interpolation=cv2.INTER_AREA)
         return lefts, edge + band_w
 
-    def _captions(self, canvas: Gray, cap: int, look: Style) -> None:
-        """Letter the strips above and below the characters of a grey plate, in place."""
+    def _captions(self, canvas: npt.NDArray[np.uint8], cap: int, look: Style) -> None:
+        """Letter the strips above and below the characters, in place."""
         rng = self._rng
         strip = (canvas.shape[0] - cap) // 2
         if strip < 5:
             return
-        ink = shade_of(look.ink, True)[0] * float(rng.uniform(0.6, 1.0)) + 40
+        ink = np.array(shade_of(look.ink, canvas.ndim == 2)) * float(rng.uniform(0.6, 1.0)) + 40
         for y0 in (0, canvas.shape[0] - strip):
             if rng.random() < 0.75:
                 words = self._sprites.lettering(strip, canvas.shape[1] - 4)
                 x = (canvas.shape[1] - words.shape[1]) // 2
                 area = canvas[y0 + strip // 6 :, x:][: words.shape[0], : words.shape[1]]
-                area += (words.astype(np.float32) / 255 * (ink - area)).astype(np.int16).astype(np.uint8)
+                cover = words.reshape(*words.shape, *(1,) * (canvas.ndim - 2)).astype(np.float32) / 255
+                area += (cover * (ink - area)).astype(np.int16).astype(np.uint8)
 
     def _row(self, row: str, glyphs: dict[str, Gray], cap: int, room: int) -> tuple[Gray, list[int]]:
         """Set one row of text: its ink mask (cap × at most `room` px) and the x of each seal."""
@@ -260,7 +262,7 @@ class PlateRenderer:
         scale = plate_w / wide
         plate_h = high * scale * float(rng.uniform(0.82, 1.12))
         if scale < 0.8:
-            canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.38 / scale), np.uint8)
+            canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), lens(rng) / scale), np.uint8)
         pad_x, pad_y = round(0.3 * high) + 2, round(0.4 * high) + 2
         around = float(rng.uniform(0, 1)) ** 1.3 * 230
         border = (pad_y, pad_y, pad_x, pad_x)
@@ -346,6 +348,11 @@ def cut(seen: Gray, rows: int, texts: Sequence[str], rng: np.random.Generator) -
     way = (cv2.INTER_LINEAR, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)[int(rng.random() * 4)]
     whole = np.asarray(cv2.resize(seen, (CROP_W, CROP_H * rows), interpolation=way), np.uint8)
     return [(np.ascontiguousarray(part), text) for part, text in zip(np.split(whole, rows), texts, strict=False)]
+
+
+def _american(rng: np.random.Generator) -> tuple[float, float, bool]:
+    """As `_proportions` tells them: the name of a state above or below is not to be read."""
+    return float(rng.uniform(0.42, 0.54)), float(rng.uniform(1.9, 2.3)), True
 
 
 def _plain(marked: str) -> str:

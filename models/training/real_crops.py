@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from degrade import F32, defocus, exposure, jpeg, motion, noise
+from degrade import F32, defocus, exposure, jpeg, lens, motion, noise
 from labeller import Labelled, load_labels
 from plates import cut
 from splits import FloatArray, Gray, training_photos
@@ -64,7 +64,7 @@ class RealCrops:
     def _softer(self, row: Labelled, matrix: FloatArray, factor: float) -> tuple[Gray, FloatArray]:
         low = np.maximum(np.floor(row.quad.min(0) - 40).astype(int), 0)
         high = np.ceil(row.quad.max(0) + 40).astype(int)
-        part = cv2.GaussianBlur(row.gray[low[1] : high[1], low[0] : high[0]], (0, 0), 0.4 * factor)
+        part = cv2.GaussianBlur(row.gray[low[1] : high[1], low[0] : high[0]], (0, 0), lens(self._rng) * factor)
         return np.asarray(part, np.uint8), matrix @ np.array([[1, 0, low[0]], [0, 1, low[1]], [0, 0, 1.0]])
 
     def _spoil(self, flat: F32, high: float) -> Gray:
