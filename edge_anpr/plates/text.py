@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SEPARATORS = " -."
+SHORTEST, LONGEST = 2, 12
+"""Characters of what a list may name."""
 CLASS_BYTES = bytes.maketrans(ALPHABET.encode(), bytes(range(len(ALPHABET))))
 """For ``bytes.translate``: characters in ASCII to classes."""
 _CLASS_OF = {character: index for index, character in enumerate(ALPHABET)}
@@ -22,14 +24,14 @@ _CLASS_OF = {character: index for index, character in enumerate(ALPHABET)}
 def canonical(text: str) -> str:
     """A plate as people write it (any case, separators) in the unit's alphabet, A-Z and 0-9.
 
-    Raises ValueError, without the text in it, when another character stands in it or fewer than 2 or more than 12
+    Raises ValueError, without the text in it, when another character stands in it or too few or too many
     are left.
     """
     plain = "".join(character for character in text.upper() if character not in SEPARATORS)
     if not text.isascii() or any(character not in _CLASS_OF for character in plain):
         raise ValueError("a plate is written with A-Z and 0-9, and may hold spaces, dashes and dots")
-    if not 2 <= len(plain) <= 12:
-        raise ValueError("a plate has 2 to 12 characters")
+    if not SHORTEST <= len(plain) <= LONGEST:
+        raise ValueError(f"a plate has {SHORTEST} to {LONGEST} characters")
     return plain
 
 

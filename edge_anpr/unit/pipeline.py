@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_anpr.datatypes import Corners, Frame, Gray, PlateDetection, PlateRead, PlateReading, Track
 from edge_anpr.errors import Unusable
 from edge_anpr.plates.syntax import fitting
-from edge_anpr.plates.text import encode
+from edge_anpr.plates.text import LONGEST, encode
 from edge_anpr.privacy.wipe import scrub, wipe
 from edge_anpr.vision import golden
 from edge_anpr.vision.detect import Detector
@@ -24,8 +24,7 @@ from edge_anpr.vision.views import Gaze, parts
 
 DETECTION_THRESHOLD = 0.3
 MAX_GAP_NS = 1_000_000_000
-# The longest is what a list may name; a panel with a telephone number and a word is longer.
-LEAST_CHARACTERS, MOST_CHARACTERS = 4, 12
+LEAST_CHARACTERS = 4
 LEAST_AGREE = 2
 # How sure a passage must be to be called a plate: the detector's best score times the geometric mean of the characters'
 # confidences. Lettering, badges and phone numbers are found and read as surely as plates, but they are seldom written
@@ -233,7 +232,8 @@ def _corners(width: int, height: int) -> Corners:
 
 def is_plate(read: PlateRead, track: Track, *, still: bool = False) -> bool:
     """Whether the evidence is enough to call it a plate; of a still picture one reading has to do."""
-    if not LEAST_CHARACTERS <= len(read.classes) <= MOST_CHARACTERS or read.confidence < LEAST_CHARACTER:
+    # What is longer than a list may name is a panel, with a telephone number and a word.
+    if not LEAST_CHARACTERS <= len(read.classes) <= LONGEST or read.confidence < LEAST_CHARACTER:
         return False
     if still and read.probability < LEAST_STILL_PROBABILITY:
         return False

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from edge_anpr.errors import Unusable
-from edge_anpr.plates.text import canonical
+from edge_anpr.plates.text import LONGEST, SHORTEST, canonical
 from edge_anpr.watch import strict
 
 SCHEMA = "anpr.list/1"
 MAX_BYTES = 12 * 1024 * 1024
 MAX_ENTRIES = 200_000
 MAX_UNITS = 10_000
-_PLATE = re.compile(r"[A-Z0-9]{2,12}")
+_PLATE = re.compile(f"[A-Z0-9]{{{SHORTEST},{LONGEST}}}")
 _COUNTRY = re.compile(r"[A-Z]{1,3}")
 _REASON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
