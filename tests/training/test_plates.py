@@ -140,6 +140,15 @@ def test_degrade_keeps_shape_and_leaves_its_input_alone() -> None:
         assert np.array_equal(clean, before)
 
 
+def test_an_american_plate_is_half_as_high_as_wide_in_gray_and_in_colour() -> None:
+    drawing = PlateRenderer(np.random.default_rng(12), faces="drawn")
+    for plate in (drawing.flat(american=True) for _ in range(30)):
+        high, wide = plate.gray.shape
+        assert 1.85 < wide / high < 2.35
+        assert (plate.bgr.shape, plate.rows) == ((high, wide, 3), 1)
+        assert plate.text
+
+
 def test_distance_alone_leaves_a_small_plate_as_it_is_but_for_contrast() -> None:
     rng = np.random.default_rng(4)
     picture = PlateRenderer(rng, faces="drawn").worn(["AB12CD"], "NL", "NL", 48)
