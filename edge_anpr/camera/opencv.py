@@ -16,6 +16,9 @@ from edge_anpr.errors import SourceLost, Unusable
 # OpenCV and its FFmpeg print what they choke on, and a camera's URL with its password, to stderr. Errors are told by
 # this package, in one line each.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+# FFmpeg would take a thread a core, give out each frame that many frames late less one (120 ms with four at 25 frames a
+# second), and keep as many pictures more.
+os.environ.setdefault("OPENCV_FFMPEG_THREADS", "1")
 # Debian's OpenCV 4.10 has it in cv2 itself, OpenCV 5 in cv2.utils.logging only. 0: silent.
 (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 

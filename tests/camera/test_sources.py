@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_anpr import demo
 from edge_anpr.camera.box import LatestFrame
 from edge_anpr.camera.files import Clip, Folder, frames
 from edge_anpr.camera.opencv import SourceUnusable
@@ -54,6 +55,10 @@ def test_a_live_clip_takes_as_long_as_it_was_filmed(clip: Path) -> None:
     source = Clip(clip, live=True)
     stamps = [item.captured_ns for item in frames(source)]
     assert (stamps[-1] - stamps[0]) / 1e9 == pytest.approx(9 / FPS)
+
+
+def test_one_thread_decodes_so_that_no_frame_waits_for_the_next() -> None:
+    assert cv2.VideoCapture(str(demo.FOLDER / "clip.mp4")).get(cv2.CAP_PROP_N_THREADS) == 1
 
 
 def test_buffers_go_round_and_are_overwritten(clip: Path) -> None:
