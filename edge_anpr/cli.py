@@ -117,6 +117,9 @@ def run(config_path: Path | None, demo: bool) -> None:
 @_config_option
 def recognise(config_path: Path | None) -> None:
     """Run the recogniser: camera, models and list in, hits into the outbox. It uses no network."""
+    from edge_anpr.privacy import process
+
+    process.restart_uncached()
     from edge_anpr import config
     from edge_anpr.unit import journal, recogniser
 
@@ -129,6 +132,9 @@ def recognise(config_path: Path | None) -> None:
 @click.option("--broker", type=HOST_PORT, metavar="HOST:PORT", help="Instead of the broker that the config names.")
 def publish(config_path: Path | None, broker: tuple[str, int] | None) -> None:
     """Run the publisher: hits from the outbox, and health, to the MQTT broker. It uses no camera."""
+    from edge_anpr.privacy import process
+
+    process.restart_uncached()
     from edge_anpr import config
     from edge_anpr.unit import journal, publisher
 
@@ -213,6 +219,9 @@ def bench(
     Frames are decoded first, and taken as a live unit takes them: what does not move is not looked at. The last line
     is the one to show others. On a shared machine compare ratios, not milliseconds.
     """
+    from edge_anpr.privacy import process
+
+    process.restart_uncached()  # as on a unit
     from edge_anpr.tools import bench as benching
     from edge_anpr.tools.terminal import progress, table
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from edge_anpr import demo
+from edge_anpr import cli, demo
+from edge_anpr.privacy import process
 from edge_anpr.unit.outbox import Outbox
 
 TRUTH = json.loads((demo.FOLDER / "truth.json").read_text())
@@ -29,6 +31,17 @@ def edge_anpr(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("command", ["recognise", "publish", "bench"])
+def test_who_sees_plates_starts_anew_without_the_store_of_freed_blocks(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def restart() -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(process, "restart_uncached", restart)
+    assert isinstance(CliRunner().invoke(cli.main, [command]).exception, InterruptedError)
 
 
 def test_read_finds_every_plate_of_the_demo_clip_and_no_other() -> None:

@@ -14,10 +14,7 @@ _NUMPY_KEEPS, _NUMPY_BYTES = 7, 1024
 
 
 def release() -> None:
-    """Give freed heap back to the kernel, and with it whatever it still shows; the process shrinks by a third.
-
-    glibc keeps what the networks free for the next pass: 167 MB after an hour of traffic, 112 MB after this (2 ms).
-    """
+    """Give freed heap back to the kernel, which glibc would keep for the next pass, and with it what it still shows."""
     if hasattr(_LIBC, "malloc_trim"):
         _LIBC.malloc_trim(0)
 

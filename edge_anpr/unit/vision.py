@@ -18,8 +18,6 @@ from edge_anpr.unit.pipeline import MAX_GAP_NS, Pipeline
 from edge_anpr.unit.pulse import Pulse
 
 IDLE_NS = 1_000_000_000
-# Each pass leaves the heap a little more scattered. Where traffic never pauses it is given back this often.
-RELEASE_NS = 5_000_000_000
 WAIT_S = 0.25
 # One round is a frame of a tenth of a second, and in it hits that may wait BUSY_S for the disk.
 HANGS_S = 15.0
@@ -41,7 +39,7 @@ class Vision:
         self._box, self._counters, self._attention, self._region = box, counters, attention, region
         self.pulse = Pulse("vision")
         self._clean = True
-        self._frame_ns = self._arrived_ns = self._plate_ns = self._released_ns = 0
+        self._frame_ns = self._arrived_ns = self._plate_ns = 0
 
     def run(self, stop: threading.Event, recycle: Callable[[Frame], None]) -> None:
         """Until the box is closed and empty, or ``stop`` is set; passages under way are settled at the end.
@@ -87,8 +85,6 @@ class Vision:
         self._decider.take(frame, seen)
         if seen.ended:  # on a busy road no second is idle
             self._pipeline.tidy()
-            if now_ns - self._released_ns >= RELEASE_NS:
-                self._release(now_ns)
         self._counters.looked(seen)
         if seen.sightings:
             self._clean, self._plate_ns = False, now_ns
@@ -101,9 +97,5 @@ class Vision:
         self._pipeline.clean()
         if self._attention:
             self._attention.forget()
-        self._release(time.monotonic_ns())
-        self._clean = True
-
-    def _release(self, now_ns: int) -> None:
         release()
-        self._released_ns = now_ns
+        self._clean = True

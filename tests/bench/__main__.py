@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edge_anpr.privacy.process import restart_uncached
 from edge_anpr.privacy.wipe import release
 from edge_anpr.tools import bench, machine
 from edge_anpr.tools.terminal import progress, table
@@ -33,6 +34,7 @@ def main() -> int:
     said = parser.parse_args()
     if said.keep and said.rounds < LEAST_ROUNDS:
         parser.error(f"--keep: a run of less than {LEAST_ROUNDS} rounds is not worth keeping")
+    restart_uncached()
     kept = history.load(said.out / "history.json")
     ready = bench.Bench(threads=1)
     told = {name: _told(ready, make(), name, said.rounds) for name, make in scenes.SCENES.items()}
