@@ -18,6 +18,7 @@ from edge_anpr import config
 from edge_anpr.camera.files import Clip
 from edge_anpr.camera.opencv import Video
 from edge_anpr.datatypes import Frame
+from edge_anpr.privacy.process import restart_uncached
 from edge_anpr.unit import journal, recogniser
 from edge_anpr.unit.rounds import Rounds
 
@@ -53,6 +54,7 @@ class Endless(Clip):
 
 def main() -> int:
     """Run until told to end."""
+    restart_uncached()
     Endless.frames = int(sys.argv[2])
     Endless.sabotage = "".join(sys.argv[3:4])
     recogniser.Clip = Endless  # type: ignore[attr-defined]
