@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -27,10 +28,11 @@ from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.rectify import scale_rows
 from edge_anpr.vision.session import Network
+from edge_anpr.vision.views import parts
 
 # Neither of these seeds is one of training's.
 RENDERED_SEED, CALIBRATION_SEED, RENDERED = 990_002, 990_004, 3000
-SMALL_WIDTHS_PX = (71, 57, 50, 43, 40, 36)
+SMALL_WIDTHS_PX, PLATE_WIDTHS_PX, PEER_WIDTHS_PX = (71, 57, 50, 43, 40, 36), (43, 40, 36), (57, 40)
 Confidences = npt.NDArray[np.float32]
 ROWS = {1: "one row", 2: "two rows"}
 
@@ -125,24 +127,50 @@ def crops(folder: Path, network: Network, reader: Reader, figures: Figures) -> N
         figures.counts.append((f"eu_crops: {name}", right, of))
     for name, count in pairs.most_common(8):
         figures.numbers[f"eu_crops: {name}"] = count
+    _small([crop for crop in found if crop.rows == 1], detector, reader, figures)
+
+
+def _small(found: list[Crop], detector: Detector, reader: Reader, figures: Figures) -> None:
+    """Crops in one row shrunk to a width; and, as each shows more than its plate, so that the plate is so wide."""
+    plates = [plate_share(detector, crop.gray) for crop in found]
     curve = []
-    for width in SMALL_WIDTHS_PX:
-        alike = by_read = shown = 0
-        for crop in found:
-            if crop.rows == 1 and crop.gray.shape[1] > width:
-                size = (width, max(4, round(crop.gray.shape[0] * width / crop.gray.shape[1])))
-                small = np.asarray(cv2.resize(crop.gray, size, interpolation=cv2.INTER_AREA), np.uint8)
-                alike += crop.is_alike(read_crop(reader, small, 1)[0])
-                by_read += crop.is_alike(read_still(detector, reader, small))
-                shown += 1
-        curve.append((float(width), alike / max(shown, 1), shown))
-        figures.counts.append((f"eu_crops: one row, shrunk to {width} px, folded", alike, shown))
-        figures.counts.append((f"eu_crops: by `read`, one row, shrunk to {width} px, folded", by_read, shown))
+    for what, shares, widths in (("", [1.0] * len(found), SMALL_WIDTHS_PX), ("its plate ", plates, PLATE_WIDTHS_PX)):
+        for width in widths:
+            alike = by_read = shown = 0
+            for crop, share in zip(found, shares, strict=True):
+                if crop.gray.shape[1] * share > width:
+                    small = shrunk(crop.gray, round(width / share))
+                    alike += crop.is_alike(read_crop(reader, small, 1)[0])
+                    by_read += crop.is_alike(read_still(detector, reader, small))
+                    shown += 1
+            if not what:
+                curve.append((float(width), alike / max(shown, 1), shown))
+            figures.counts.append((f"eu_crops: one row, {what}shrunk to {width} px, folded", alike, shown))
+            figures.counts.append((f"eu_crops: by `read`, one row, {what}shrunk to {width} px, folded", by_read, shown))
     figures.curves["eu_crops, one row, by width in px: folded"] = curve
 
 
+def shrunk(gray: Gray, width: int) -> Gray:
+    """The crop so many pixels wide, averaged over area."""
+    size = (width, max(4, round(gray.shape[0] * width / gray.shape[1])))
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def plate_share(detector: Detector, gray: Gray) -> float:
+    """How much of a crop's width its plate takes; 1.0 where the detector finds none with half a crop of room around."""
+    high, wide = gray.shape
+    room = np.asarray(cv2.copyMakeBorder(gray, high, high, wide // 2, wide // 2, cv2.BORDER_REPLICATE), np.uint8)
+    whole = detector.whole_view(room.shape[1], room.shape[0])
+    found = [plate for plate in detector.find(room, room, parts(whole, deep=True)) if plate.box.width > wide / 2]
+    if not found:
+        return 1.0
+    a, b, c, d = max(found, key=lambda plate: plate.score).quad.tolist()
+    across: float = (math.dist(a, b) + math.dist(c, d)) / 2
+    return float(min(across / wide, 1.0))
+
+
 def peer(folder: Path, figures: Figures) -> None:
-    """RapidOCR's recogniser on the same crops, each row by itself, and its milliseconds a row."""
+    """RapidOCR's recogniser on the same crops, each row by itself, small ones too, and its milliseconds a row."""
     recogniser = Recogniser()
     tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     times = []
@@ -155,6 +183,11 @@ def peer(folder: Path, figures: Figures) -> None:
         for kind, good in (("exact", crop.is_right(text)), ("folded", crop.is_alike(text))):
             tally[f"{ROWS[crop.rows]}, {kind}"][0] += good
             tally[f"{ROWS[crop.rows]}, {kind}"][1] += 1
+        for width in PEER_WIDTHS_PX:
+            if crop.rows == 1 and crop.gray.shape[1] > width:
+                small = tally[f"{ROWS[crop.rows]}, shrunk to {width} px, folded"]
+                small[0] += crop.is_alike(recogniser.read(shrunk(crop.gray, width))[0])
+                small[1] += 1
     for name, (right, of) in sorted(tally.items()):
         figures.counts.append((f"eu_crops: RapidOCR's recogniser, {name}", right, of))
     figures.numbers["eu_crops: RapidOCR's recogniser, ms a row, median, 1 thread"] = round(float(np.median(times)), 2)
