@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge_anpr.plates.text import LONGEST
+
 Gray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
 Masks = dict[str, Gray]
@@ -230,18 +232,24 @@ def _line(masks: Masks, text: str, gap: int) -> Gray:
     return np.hstack(parts)
 
 
-def clutter(rng: np.random.Generator, faces: list[Masks]) -> tuple[Gray, Gray]:
-    """Draw something that a plate detector must leave alone: (gray, alpha), both uint8 [h,w].
+def lettering(rng: np.random.Generator, bare: bool) -> list[str]:
+    """Lines that are no plate's. Bare ones may say anything.
 
-    Bare lettering may say anything. Lettering on a panel is never one short line that fills it: that would be
-    a plate.
+    A panel has three or more, or one that is longer than any plate: one or two short ones would be a plate.
     """
+    texts = [_words(rng) for _ in range(int(rng.integers(1, 5)))]
+    if bare or len(texts) > 2 or max(len(text.replace(" ", "")) for text in texts) > LONGEST:
+        return texts
+    return [_words(rng) for _ in range(3)]
+
+
+def clutter(rng: np.random.Generator, faces: list[Masks]) -> tuple[Gray, Gray]:
+    """Draw lettering, bare or on a panel, that a plate detector must leave alone: (gray, alpha), both uint8 [h,w]."""
     masks = faces[int(rng.integers(len(faces)))]
     cap = max(mask.shape[0] for mask in masks.values())
-    lines = [_line(masks, _words(rng), int(cap * rng.uniform(0.08, 0.3))) for _ in range(int(rng.integers(1, 5)))]
-    bare = rng.random() < 0.5
-    if not bare and len(lines) < 3:
-        lines = [_line(masks, _words(rng), 4) for _ in range(3)]
+    bare = bool(rng.random() < 0.5)
+    gap = int(cap * rng.uniform(0.08, 0.3))
+    lines = [_line(masks, text, gap) for text in lettering(rng, bare)]
     lead = int(cap * rng.uniform(0.3, 1.0))
     margin = 2 if bare else int(cap * rng.uniform(0.5, 2.5))
     width = max(line.shape[1] for line in lines) + 2 * margin

@@ -14,10 +14,12 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "models" / "training"))
 
 import splits
 from glyphs import drawn_faces
-from pasting import clutter, holder, homography, lay, seen_quad
+from pasting import AMERICAN_SHARE, PlatePool, clutter, holder, homography, lay, lettering, seen_quad
 from plates import PlateRenderer
 from scenes import HEIGHT, LEAST_CONTRAST, MIN_WIDTH_PX, WIDTH, SceneMaker, contrast, view
 from splits import HELD_BACK_RIDES, Photo, held_back, shrink
+
+from edge_anpr.plates.text import LONGEST
 
 BOX = (300.0, 320.0, 420.0, 346.0)
 
@@ -191,14 +193,38 @@ def test_tilt_stays_within_its_limit() -> None:
         assert np.ptp(quad[:, 0]) == pytest.approx(90, rel=1e-3)
 
 
-def test_clutter_on_a_panel_is_never_one_short_line() -> None:
+def test_so_many_pasted_plates_are_half_as_high_as_wide() -> None:
+    asked: list[bool] = []
+
+    class Flat:
+        gray = np.full((10, 40), 200, np.uint8)
+
+    class Asked:
+        def flat(self, *, american: bool) -> Flat:
+            asked.append(american)
+            return Flat()
+
+    PlatePool(Asked(), np.random.default_rng(6), size=2000)
+    assert np.mean(asked) == pytest.approx(AMERICAN_SHARE, abs=0.04)
+    assert AMERICAN_SHARE > 0.1
+
+
+def test_what_stands_on_a_panel_is_longer_than_a_plate() -> None:
+    rng = np.random.default_rng(8)
+    panels = [lettering(rng, bare=False) for _ in range(300)]
+    short = [panel for panel in panels if len(panel) < 3]
+    assert len(short) > 30
+    assert all(max(len(line.replace(" ", "")) for line in panel) > LONGEST for panel in short)
+    assert any(max(map(len, lettering(rng, bare=True))) < 5 for _ in range(300))
+
+
+def test_clutter_is_a_stencil_or_a_whole_panel() -> None:
     rng = np.random.default_rng(8)
     masks = [face.masks[40] for face in drawn_faces(3)]
     for _ in range(40):
         gray, alpha = clutter(rng, masks)
         assert gray.shape == alpha.shape
-        panel = bool((alpha == 255).all())
-        assert not panel or gray.shape[0] > 3 * 40
+        assert (alpha == 255).all() or len(np.unique(gray)) == 1
 
 
 def test_rides_are_held_back_whole_and_others_by_name() -> None:
