@@ -29,8 +29,8 @@ EXACT, UNKNOWN = 1.0, 0.0
 #: anybody; to ask for it teaches to take darkness for plates.
 LEAST_CONTRAST = 12.0
 
-#: Share of the views that are made around such places.
-HARD_SHARE = 0.14
+#: Share of the views that are made around such places, and of those that show little but a plate.
+HARD_SHARE, CLOSE_SHARE = 0.14, 0.05
 
 #: (columns, rows) of a mosaic, its share, and the widest plate that is asked for in one of its tiles.
 _LAYOUTS = ((1, 1, 0.42, 620.0), (2, 2, 0.33, 270.0), (3, 2, 0.25, 150.0))
@@ -151,6 +151,8 @@ class SceneMaker:
     def tile(self, height: int, width: int, widest: float) -> Scene:
         """Make one view, plates at most `widest` px wide; light, pastes, blur, noise and JPEG included."""
         rng = self._rng
+        if rng.random() < CLOSE_SHARE:
+            return self._close(height, width, widest)
         hard = bool(self.hard) and rng.random() < HARD_SHARE
         photo = self.hard[int(rng.integers(len(self.hard)))] if hard else self._photo()
         matrix, flip = self._place(photo, photo.hard if hard else photo.boxes, height, width, widest)
@@ -163,6 +165,33 @@ class SceneMaker:
         for _ in range(int(rng.poisson(0.45)) if len(plates.quads) else int(rng.random() < 0.7)):
             self._elsewhere(image, plates, widest)
         return plates.scene(self._spoil(image, plates))
+
+    def _close(self, height: int, width: int, widest: float) -> Scene:
+        """A crop of a plate, as somebody cut it out: in the view's corner, with padding at the right and below."""
+        rng = self._rng
+        photo = self._photo()
+        while not len(photo.boxes):
+            photo = self._photo()
+        box = photo.boxes[int(rng.integers(len(photo.boxes)))]
+        wide, tall = float(box[2] - box[0]), float(box[3] - box[1])
+        room = rng.uniform(0.01, 0.15, 4) * np.array([wide, tall, wide, tall])
+        low = np.maximum(np.floor(box[:2] - room[:2]), 0).astype(int)
+        part = photo.gray[low[1] : int(box[3] + room[3]) + 1, low[0] : int(box[2] + room[2]) + 1]
+        scale = min(width / part.shape[1], height / part.shape[0], widest / wide) * float(rng.uniform(0.3, 1.0))
+        size = max(8, int(part.shape[1] * scale)), max(4, int(part.shape[0] * scale))
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        image = np.full((height, width), PAD, np.uint8)
+        shown = image[: size[1], : size[0]]
+        shown[:] = self._light(np.asarray(cv2.resize(part, size, interpolation=method), np.uint8))
+        seen = np.asarray((box - np.tile(low, 2)) * scale, np.float32)
+        flat = self.pool.pick(wide / max(tall, 1e-3)) if rng.random() < 0.5 and wide * scale >= 14 else None
+        plates = _Plates()
+        if flat is None:
+            plates.add(_corners(seen), UNKNOWN)
+        else:
+            self._cover(shown, flat, seen, plates)
+        shown[:] = self._spoil(shown.copy(), plates)
+        return plates.scene(image)
 
     def _photo(self) -> Photo:
         rng = self._rng

@@ -12,11 +12,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "models" / "training"))
 
+import scenes
 import splits
 from glyphs import drawn_faces
 from pasting import AMERICAN_SHARE, PlatePool, clutter, holder, homography, lay, lettering, seen_quad
 from plates import PlateRenderer
-from scenes import HEIGHT, LEAST_CONTRAST, MIN_WIDTH_PX, WIDTH, SceneMaker, contrast, view
+from scenes import HEIGHT, LEAST_CONTRAST, MIN_WIDTH_PX, PAD, WIDTH, SceneMaker, contrast, view
 from splits import HELD_BACK_RIDES, Photo, held_back, shrink
 
 from edge_anpr.plates.text import LONGEST
@@ -104,6 +105,21 @@ def test_canvases_obey_the_labelling_rules(maker: SceneMaker) -> None:
     assert exact > 20
 
 
+def test_a_close_view_is_a_plate_in_a_corner_of_the_padding(maker: SceneMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "CLOSE_SHARE", 1.0)
+    drawn = 0
+    for _ in range(40):
+        scene = maker.tile(192, 320, 270.0)
+        (box,) = scene.boxes
+        wide, high = box[2] - box[0], box[3] - box[1]
+        right, low = box[2] + 0.25 * wide + 3, box[3] + 0.25 * high + 3
+        assert (scene.image[:, int(right) :] == PAD).all()
+        assert (scene.image[int(low) :] == PAD).all()
+        assert (scene.image[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] != PAD).mean() > 0.7
+        drawn += int(scene.corner[0])
+    assert 10 < drawn < 30
+
+
 def test_what_nobody_can_see_is_not_asked_for(maker: SceneMaker) -> None:
     dim = 0
     for _ in range(200):  # one plate in twenty drowns in night, glare or noise
@@ -157,6 +173,7 @@ def test_a_mirrored_view_asks_for_no_real_plate(maker: SceneMaker, monkeypatch: 
         return found
 
     monkeypatch.setattr(SceneMaker, "_place", told)
+    monkeypatch.setattr(scenes, "CLOSE_SHARE", 0.0)  # those are never mirrored
     for _ in range(40):
         scene = maker.tile(HEIGHT, WIDTH, 620.0)
         asked[flips[-1]] += int(((scene.corner < 1) & scene.use).sum())
