@@ -219,9 +219,6 @@ def bench(
     Frames are decoded first, and taken as a live unit takes them: what does not move is not looked at. The last line
     is the one to show others. On a shared machine compare ratios, not milliseconds.
     """
-    from edge_anpr.privacy import process
-
-    process.restart_uncached()  # as on a unit
     from edge_anpr.tools import bench as benching
     from edge_anpr.tools.terminal import progress, table
 

@@ -33,7 +33,7 @@ def lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-@pytest.mark.parametrize("command", ["recognise", "publish", "bench"])
+@pytest.mark.parametrize("command", ["recognise", "publish"])
 def test_who_sees_plates_starts_anew_without_the_store_of_freed_blocks(
     monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:

@@ -30,9 +30,9 @@ LEAST_AGREE = 2
 # How sure a passage must be to be called a plate: the detector's best score times the geometric mean of the characters'
 # confidences. Lettering, badges and phone numbers are found and read as surely as plates, but they are seldom written
 # like one. Counted on the training photos without the dashcam set, where one plate in three has no label, one reading
-# each: of what fits a layout 589 of 623 plates pass, and 1 other thing; of other texts with letters and digits 140 of
-# 174, and none. Words and bare numbers are on every shop, and hardly on a plate in Europe.
-LEAST_EVIDENCE_LAYOUT, LEAST_EVIDENCE_MIXED, LEAST_EVIDENCE_WORD = 0.45, 0.68, 0.85
+# each: of what fits a layout 589 of 623 plates pass, and 1 other thing; of other texts with letters and digits 152 of
+# 174, and 2. Words and bare numbers are on every shop, and hardly on a plate in Europe.
+LEAST_EVIDENCE_LAYOUT, LEAST_EVIDENCE_MIXED, LEAST_EVIDENCE_WORD = 0.45, 0.60, 0.85
 # Where all that parts a text from a word is an O or an I that may be a 0 or a 1, and it fits a layout so.
 LEAST_EVIDENCE_EITHER = 0.70
 # A character less sure than this says neither that it is a letter nor that it is a digit: makers' names and shop signs
@@ -42,6 +42,8 @@ SURE_KIND = 0.9
 # Of a still picture one reading is all there is, and one that is likelier wrong than right is not told. Badges are read
 # so. (Of five on the training photos between .4 and this that passed the rest and whose text is known, two were right.)
 LEAST_STILL_PROBABILITY = 0.5
+# For the same reason a text that fits no layout must be surer there: 140 of those 174 plates pass, and no other thing.
+LEAST_STILL_MIXED = 0.68
 # Four or five characters fit a layout by chance.
 SHORT = 5
 # A still picture is nothing but a plate when one covers so much of its width and of its height. The detector knows
@@ -243,13 +245,15 @@ def is_plate(read: PlateRead, track: Track, *, still: bool = False) -> bool:
     if not still and read.agree < max(LEAST_AGREE, LEAST_AGREE_SHARE * min(read.frames, MOST_READINGS)):
         return False
     certainty = float(np.exp(np.log(np.maximum(read.char_confidence, 1e-6)).mean()))
-    return track.best_score * certainty >= _asked(read.classes, read.char_confidence)
+    return track.best_score * certainty >= _asked(read.classes, read.char_confidence, still=still)
 
 
-def _asked(classes: NDArray[np.uint8], confidence: NDArray[np.float32]) -> float:
+def _asked(classes: NDArray[np.uint8], confidence: NDArray[np.float32], *, still: bool) -> float:
     fits = len(classes) > SHORT and bool(fitting(classes))
     clear = classes[~np.isin(classes, _EITHER) & (confidence >= SURE_KIND)]
     digits = int((clear < 10).sum())
     if not 0 < digits < len(clear):
         return LEAST_EVIDENCE_EITHER if fits else LEAST_EVIDENCE_WORD
-    return LEAST_EVIDENCE_LAYOUT if fits else LEAST_EVIDENCE_MIXED
+    if fits:
+        return LEAST_EVIDENCE_LAYOUT
+    return LEAST_STILL_MIXED if still else LEAST_EVIDENCE_MIXED
