@@ -67,17 +67,18 @@ def test_without_frames_passages_are_settled_and_buffers_overwritten(monkeypatch
     monkeypatch.setattr(module, "MAX_GAP_NS", 1_000_000)
     monkeypatch.setattr(module, "WAIT_S", 0.01)
     told, box, stop = Told(), LatestFrame(), threading.Event()
+    monkeypatch.setattr(module, "release", lambda: told.append("heap"))
     plane = np.zeros((4, 4), np.uint8)
     vision = Vision(told, told, told, PassCounter(10**18), box, Counters())  # type: ignore[arg-type]
     box.put(Frame(7, time.monotonic_ns(), plane, plane))
     thread = threading.Thread(target=vision.run, args=(stop, lambda frame: told.append(f"recycle {frame.index}")))
     thread.start()
     try:
-        until(lambda: len(told) >= 7)
+        until(lambda: len(told) >= 9)
     finally:
         stop.set()
         thread.join(5)
-    assert told[:7] == ["prove", "clean", "see 7", "decide", "recycle 7", "end 1", "clean"]
+    assert told[:9] == ["prove", "clean", "heap", "see 7", "decide", "recycle 7", "end 1", "clean", "heap"]
 
 
 def test_when_the_recording_ends_the_last_passage_is_settled() -> None:
