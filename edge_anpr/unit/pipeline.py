@@ -34,7 +34,7 @@ LEAST_AGREE = 2
 # 174, and 2. Words and bare numbers are on every shop, and hardly on a plate in Europe.
 LEAST_EVIDENCE_LAYOUT, LEAST_EVIDENCE_MIXED, LEAST_EVIDENCE_WORD = 0.45, 0.60, 0.85
 # Where all that parts a text from a word is an O or an I that may be a 0 or a 1, and it fits a layout so.
-LEAST_EVIDENCE_EITHER = 0.70
+LEAST_EVIDENCE_EITHER = 0.66
 # A character less sure than this says neither that it is a letter nor that it is a digit: makers' names and shop signs
 # are read with a 5 for an S or an 8 for a B. Counted on the training photos and 2,500 plate-free parts of them, one
 # reading each: 4 other things pass for 13 without it, and 531 plates for 533, of 557 whose text is known.
@@ -42,8 +42,6 @@ SURE_KIND = 0.9
 # Of a still picture one reading is all there is, and one that is likelier wrong than right is not told. Badges are read
 # so. (Of five on the training photos between .4 and this that passed the rest and whose text is known, two were right.)
 LEAST_STILL_PROBABILITY = 0.5
-# For the same reason a text that fits no layout must be surer there: 140 of those 174 plates pass, and no other thing.
-LEAST_STILL_MIXED = 0.68
 # Four or five characters fit a layout by chance.
 SHORT = 5
 # A still picture is nothing but a plate when one covers so much of its width and of its height. The detector knows
@@ -245,10 +243,10 @@ def is_plate(read: PlateRead, track: Track, *, still: bool = False) -> bool:
     if not still and read.agree < max(LEAST_AGREE, LEAST_AGREE_SHARE * min(read.frames, MOST_READINGS)):
         return False
     certainty = float(np.exp(np.log(np.maximum(read.char_confidence, 1e-6)).mean()))
-    return track.best_score * certainty >= _asked(read.classes, read.char_confidence, still=still)
+    return track.best_score * certainty >= _asked(read.classes, read.char_confidence)
 
 
-def _asked(classes: NDArray[np.uint8], confidence: NDArray[np.float32], *, still: bool) -> float:
+def _asked(classes: NDArray[np.uint8], confidence: NDArray[np.float32]) -> float:
     fits = len(classes) > SHORT and bool(fitting(classes))
     clear = classes[~np.isin(classes, _EITHER) & (confidence >= SURE_KIND)]
     digits = int((clear < 10).sum())
@@ -256,4 +254,4 @@ def _asked(classes: NDArray[np.uint8], confidence: NDArray[np.float32], *, still
         return LEAST_EVIDENCE_EITHER if fits else LEAST_EVIDENCE_WORD
     if fits:
         return LEAST_EVIDENCE_LAYOUT
-    return LEAST_STILL_MIXED if still else LEAST_EVIDENCE_MIXED
+    return LEAST_EVIDENCE_MIXED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,13 +15,20 @@ from edge_anpr.privacy.wipe import wipe
 from edge_anpr.vision.session import Network
 from edge_anpr.vision.views import WIDEST_FAR_PX, View, whole
 
-# Cells that describe one plate overlap more than this; their mean, weighted by score², is the plate.
-SAME_PLATE = 0.6
+# Cells that describe one plate overlap more than this; their mean, weighted by score², is the plate. So much of the
+# threshold is enough to be heard: of a plate that is 25 px wide few cells are sure.
+SAME_PLATE, HEARD = 0.6, 1 / 3
 # What is left and overlaps a better plate this much is a part of it.
 PART_OF_PLATE = 0.3
 # What lies inside a wider plate by this much is a part of it (a sticker, a caption, half a near plate), unless the
 # wider one, of so much more area, is much less sure.
 INSIDE, WIDER, SURE_ENOUGH = 0.7, 1.5, 0.6
+# A view that shows a plate so wide, and does not find it, says something of it.
+FOUND_FROM_PX = 32.0
+# What overlaps so much is the same plate in another view.
+SAME_IN_ALL = 0.5
+# A score is a single-precision number and may be 1, whose odds have no logarithm.
+MOST_SURE = 0.9999
 MOST_CELLS = 400
 AVERAGE_BELOW = 0.6
 # 8·e^4.9 is 1074 pixels, wider than any input.
@@ -77,10 +84,17 @@ class Detector:
         height, width = luma.shape
         view = self.whole_view(width, height)
         found = self._look(lores, view)
+        if not parts:
+            return [_placed(plate, width, height) for plate in _merge(found)]
+        looks = [(view, found)]
         for part in parts:
             area = luma[part.top : part.top + part.height, part.left : part.left + part.width]
-            found += [plate for plate in self._look(area, part) if _belongs(plate, part, width, height)]
-        return [_placed(plate, width, height) for plate in _merge(found)]
+            looks.append(
+                (part, [plate for plate in self._look(area, part) if _belongs(plate.box, part, width, height)])
+            )
+        merged = _merge([plate for _, plates in looks for plate in plates])
+        agreed = [replace(plate, score=self._agreed(plate, looks, width, height)) for plate in merged]
+        return sorted((_placed(plate, width, height) for plate in agreed), key=lambda plate: -plate.score)
 
     def forget(self) -> None:
         """Overwrite the inputs, and what the runtime may keep of the last passes by passes over an empty picture."""
@@ -101,6 +115,24 @@ class Detector:
                 for box, quad, score in found
             ]
         return [_Plate(box, quad, score, view.scale) for box, quad, score in found]
+
+    def _agreed(self, plate: _Plate, looks: list[tuple[View, list[_Plate]]], width: int, height: int) -> float:
+        """How sure all views are of a plate: the surest, and as much as it the mean of all, in logarithms of odds.
+
+        Lettering and lamps look like a plate in one size more often than in two.
+        """
+        box = plate.box
+        told: list[float] = []
+        for view, plates in looks:
+            # Most plates lie elsewhere, and are not worth an overlap.
+            near = (other for other in plates if abs(other.box.left - box.left) < box.width)
+            found = max((other.score for other in near if other.box.overlap(box) > SAME_IN_ALL), default=0.0)
+            if found:
+                told.append(min(found, MOST_SURE))
+            elif box.width * view.scale >= FOUND_FROM_PX and _belongs(box, view, width, height):
+                told.append(self._threshold / 2)
+        logits = [math.log(score / (1 - score)) for score in told]
+        return 1 / (1 + math.exp(-(max(logits) + sum(logits) / len(logits)) / 2))
 
     def _input(self, view: View) -> _Input:
         kind = view.rows, view.columns, view.scale
@@ -129,9 +161,10 @@ class _Plate:
     scale: float
 
 
-def _belongs(plate: _Plate, view: View, width: int, height: int) -> bool:
-    """Whether a part answers for this plate: narrow, and not cut by a border that the picture itself does not have."""
-    box = plate.box
+def _belongs(box: Box, view: View, width: int, height: int) -> bool:
+    """Whether a view answers for a plate: a part for narrow ones that no border but the picture's own cuts."""
+    if view.is_whole:
+        return True
     if box.width * view.scale > WIDEST_FAR_PX:
         return False
     edge = 2 / view.scale
@@ -194,7 +227,8 @@ def decode(heads: NDArray[np.float32], threshold: float, grid: Grid) -> list[tup
     """
     # After a pass each call of another function costs a microsecond or two: few calls, whatever they work on.
     flat = heads.reshape(13, -1)
-    cells = (flat[0] >= math.log(threshold / (1 - threshold))).nonzero()[0]
+    heard = threshold * HEARD
+    cells = (flat[0] >= math.log(heard / (1 - heard))).nonzero()[0]
     if not len(cells):
         return []
     if len(cells) > MOST_CELLS:
@@ -209,7 +243,7 @@ def decode(heads: NDArray[np.float32], threshold: float, grid: Grid) -> list[tup
     # Rows: left, top, right, bottom; and x and y of four corners.
     places = (ways.reshape(6, 2, -1) + grid.middles.take(cells, axis=1)).reshape(12, -1)
     found: list[tuple[Box, NDArray[np.float32], float]] = []
-    while (surest := float(left[(index := int(left.argmax()))])) > 0:
+    while (surest := float(left[(index := int(left.argmax()))])) >= threshold:
         overlaps = _overlaps(places[:2], places[2:4], index)
         share = left * left
         share *= overlaps > SAME_PLATE

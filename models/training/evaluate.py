@@ -22,28 +22,24 @@ from figures import Figures
 from splits import TRAIN_SETS
 
 from edge_anpr.tools.terminal import table
-from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Network, shipped
 
 PARTS = ("clips", "crops", "detection", "rendered", "negatives", "calibration", "hits", "peer")
-# Low enough that the precision-recall curve is complete.
-AP_THRESHOLD = 0.02
 
 
 def measure(data: Path, parts: tuple[str, ...], figures: Figures) -> None:
     """Fill the figures with what DATA allows."""
     reader = Reader(Network(shipped("ocr"), "ocr", "ctc"))
     network = Network(shipped("detector"), "detector", "quad13-s8")
-    detector = Detector(network, AP_THRESHOLD)
     photos = all((data / name).is_dir() for name in TRAIN_SETS)
     if "clips" in parts and (folder := data / "nl_clips").is_dir():
         evaluate_detector.clips(folder, figures)
-        evaluate_detector.corners(folder, detector, figures)
+        evaluate_detector.corners(folder, network, figures)
     if "crops" in parts and (folder := data / "eu_crops").is_dir():
         evaluate_ocr.crops(folder, network, reader, figures)
     if "detection" in parts and photos:
-        evaluate_detector.held_back(data, detector, figures)
+        evaluate_detector.held_back(data, network, figures)
     if "rendered" in parts:
         evaluate_ocr.rendered(reader, figures)
         evaluate_detector.sweep(data if photos else None, figures)

@@ -34,6 +34,8 @@ LEAST_PX = 11.0
 WIDTHS_PX = (0, 20, 32, 48, 96, 200, 10_000)
 SWEEP_PX = (20, 24, 28, 32, 40, 50, 64, 80, 100, 130, 170, 220, 300, 400, 500, 600)
 SWEEP_OF, NEGATIVES = 25, 5000
+# Low enough that the precision-recall curve is complete.
+AP_THRESHOLD = 0.02
 
 
 def labels(folder: Path, name: str = "labels.jsonl") -> list[dict[str, Any]]:
@@ -75,9 +77,10 @@ def clips(folder: Path, figures: Figures) -> None:
     figures.numbers["peak RSS so far, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def corners(folder: Path, detector: Detector, figures: Figures) -> None:
+def corners(folder: Path, network: Network, figures: Figures) -> None:
     """Mean distance of the corners from the labelled ones in plate widths, the blue strip taken off what was found."""
     errors = []
+    detector = Detector(network, AP_THRESHOLD)
     for row in labels(folder):
         gray = np.asarray(cv2.imread(str(folder / row["image"]), cv2.IMREAD_GRAYSCALE), np.uint8)
         for quad in np.asarray(row["quads"], np.float32):
@@ -102,11 +105,12 @@ def _find(detector: Detector, gray: Gray) -> list[PlateDetection]:
     return detector.find(gray, gray, parts(detector.whole_view(width, height), deep=True))
 
 
-def held_back(data: Path, detector: Detector, figures: Figures) -> None:
-    """AP50 on photos that trained nothing, by set; recall by width in the picture."""
+def held_back(data: Path, network: Network, figures: Figures) -> None:
+    """AP50 on photos that trained nothing, by set; recall by width in the picture, as a unit finds them."""
     recall: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for name, photos in held_back_photos(data).items():
-        detection(name, photos, detector, figures, recall)
+        detection(name, photos, Detector(network, AP_THRESHOLD), figures)
+        _recall(photos, Detector(network, DETECTION_THRESHOLD), recall)
     for bound, (found, of) in sorted(recall.items()):
         span = (
             f"{WIDTHS_PX[bound - 1]} to {WIDTHS_PX[bound]} px"
@@ -116,38 +120,56 @@ def held_back(data: Path, detector: Detector, figures: Figures) -> None:
         figures.counts.append((f"held-back photos: plates {span} wide found at score .3", found, of))
 
 
-def detection(
-    name: str, photos: Sequence[Photo], detector: Detector, figures: Figures, recall: dict[int, list[int]] | None = None
-) -> None:
+def detection(name: str, photos: Sequence[Photo], detector: Detector, figures: Figures) -> None:
     """Average precision at IoU 0.5: the area under the interpolated precision-recall curve."""
     found: list[tuple[float, bool]] = []
     plates = 0
     for photo in photos:
-        truths = [Box(float(x), float(y), float(right - x), float(low - y)) for x, y, right, low in photo.boxes]
-        free = {index for index, box in enumerate(truths) if box.width >= LEAST_PX}
-        small = set(range(len(truths))) - free
+        truths, free = _asked(photo)
         plates += len(free)
-        seen: set[int] = set()
-        for plate in _find(detector, photo.gray):
-            overlaps = {index: plate.box.overlap(truths[index]) for index in free - seen}
-            best = max(overlaps, key=lambda index: overlaps[index], default=None)
-            good = best is not None and overlaps[best] >= 0.5
-            if good and best is not None:
-                seen.add(best)
-                if recall is not None and plate.score >= DETECTION_THRESHOLD:
-                    recall[int(np.digitize(truths[best].width, WIDTHS_PX))][0] += 1
-            elif any(plate.box.overlap(truths[index]) > 0.1 for index in small):
-                continue
-            found.append((plate.score, good))
-        if recall is not None:
-            for index in free:
-                recall[int(np.digitize(truths[index].width, WIDTHS_PX))][1] += 1
+        for plate, truth in _paired(_find(detector, photo.gray), truths, free):
+            if truth is not None or not any(
+                plate.box.overlap(small) > 0.1 for index, small in enumerate(truths) if index not in free
+            ):
+                found.append((plate.score, truth is not None))
     found.sort(reverse=True)
     hits = np.cumsum([good for _, good in found])
     precision = hits / np.arange(1, len(found) + 1)
     precision = np.maximum.accumulate(precision[::-1])[::-1]
     steps = np.diff(hits / max(plates, 1), prepend=0.0)
     figures.numbers[f"{name}: AP50 of {plates} plates held back"] = round(float(np.sum(steps * precision)), 4)
+
+
+def _recall(photos: Sequence[Photo], detector: Detector, recall: dict[int, list[int]]) -> None:
+    """Add what is found and what there is, by the index of the width in WIDTHS_PX."""
+    for photo in photos:
+        truths, free = _asked(photo)
+        seen = {truth for _, truth in _paired(_find(detector, photo.gray), truths, free)}
+        for index in free:
+            of_width = recall[int(np.digitize(truths[index].width, WIDTHS_PX))]
+            of_width[0] += index in seen
+            of_width[1] += 1
+
+
+def _asked(photo: Photo) -> tuple[list[Box], set[int]]:
+    """The labelled boxes, and which of them are wide enough to be asked for."""
+    truths = [Box(float(x), float(y), float(right - x), float(low - y)) for x, y, right, low in photo.boxes]
+    return truths, {index for index, box in enumerate(truths) if box.width >= LEAST_PX}
+
+
+def _paired(
+    found: Sequence[PlateDetection], truths: Sequence[Box], free: set[int]
+) -> Iterator[tuple[PlateDetection, int | None]]:
+    """Each plate, best first, with the label that it overlaps by half and that none before it has taken."""
+    seen: set[int] = set()
+    for plate in found:
+        overlaps = {index: plate.box.overlap(truths[index]) for index in free - seen}
+        best = max(overlaps, key=lambda index: overlaps[index], default=None)
+        if best is not None and overlaps[best] < 0.5:
+            best = None
+        if best is not None:
+            seen.add(best)
+        yield plate, best
 
 
 def sweep(data: Path | None, figures: Figures) -> None:

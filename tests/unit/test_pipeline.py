@@ -63,13 +63,6 @@ def test_of_a_still_picture_nothing_is_said_that_is_likelier_wrong() -> None:
     assert is_plate(*passage("DB37DB", sure=1.0, least=0.38))
 
 
-def test_of_a_still_picture_what_fits_no_layout_must_be_surer() -> None:
-    assert is_plate(*passage("K4X4J4", score=0.66, sure=1.0))
-    assert not is_plate(*passage("K4X4J4", score=0.66, sure=1.0), still=True)
-    assert is_plate(*passage("K4X4J4", score=0.72, sure=1.0), still=True)
-    assert is_plate(*passage("DB37DB", score=0.5, sure=1.0), still=True)
-
-
 def test_a_lamp_that_says_something_else_in_each_frame_is_no_plate() -> None:
     assert is_plate(*passage("DB37DB", frames=20, agree=4))
     assert not is_plate(*passage("DB37DB", frames=40, agree=4))

@@ -116,6 +116,7 @@ PART = View(576, 0, 704, 416, 1.0, 704, 416)
 
 def test_a_part_answers_in_pixels_of_the_whole_picture() -> None:
     (plate,) = find(Scripted(w704=[(200, 100, 260, 114, 0.8)]), PART)
+    assert plate.score == pytest.approx(0.8)  # the whole view, where it is 30 px wide, need not have found it
     assert (plate.box.left, plate.box.top, plate.box.width) == pytest.approx((776, 100, 60), abs=1)
     assert plate.quad[0] == pytest.approx([776, 100], abs=1)
 
@@ -128,8 +129,36 @@ def test_views_of_one_size_and_two_scales_each_answer_in_their_own() -> None:
 
 def test_what_both_views_see_is_one_plate_and_the_surer_view_says_where() -> None:
     (plate,) = find(Scripted(w640=[(388, 50, 418, 57, 0.5)], w704=[(202, 100, 262, 114, 0.8)]), PART)
-    assert plate.score == pytest.approx(0.8)
     assert plate.box.left == pytest.approx(778, abs=1)
+    # Odds of 1 and of 4: the mean of their logarithms, and as much of the larger.
+    assert plate.score == pytest.approx(1 / (1 + 4**-0.75))
+
+
+def test_a_view_that_shows_a_plate_large_and_does_not_find_it_lowers_its_score() -> None:
+    (plate,) = find(Scripted(w704=[(200, 100, 280, 118, 0.8)]), PART)  # 40 px wide in the whole view
+    odds = 0.15 / 0.85  # half of the threshold
+    assert plate.score == pytest.approx(1 / (1 + 1 / (4**0.75 * odds**0.25)))
+
+
+def test_what_is_as_sure_as_single_precision_goes_is_found_in_several_views_too() -> None:
+    all_but_one = 1 - 1e-12
+    near, far = (388, 50, 418, 57, all_but_one), (202, 100, 262, 114, all_but_one)
+    (plate,) = find(Scripted(w640=[near], w704=[far]), PART)
+    assert plate.score == pytest.approx(1, abs=1e-3)
+
+
+def test_the_plate_that_all_views_agree_on_comes_first() -> None:
+    agreed, surer = (124, 300, 204, 320, 0.7), (400, 100, 480, 120, 0.8)
+    found = find(Scripted(w640=[(350, 150, 390, 160, 0.7)], w704=[agreed, surer]), PART)
+    assert [round(plate.box.left) for plate in found] == [700, 976]
+
+
+def test_cells_too_unsure_for_a_plate_move_one_and_are_none() -> None:
+    sure, heard = (100, 200, 200, 240, 0.6), (110, 200, 210, 240, 0.2)
+    ((box, _, score),) = decode(heads(sure, heard, cells=0), 0.3, GRID)
+    assert score == pytest.approx(0.6)
+    assert box.left == pytest.approx(101, abs=0.3)  # (100 · .36 + 110 · .04) / .4
+    assert decode(heads(heard, cells=0), 0.3, GRID) == []
 
 
 @pytest.mark.parametrize("place", [(0.5, 100, 60, 114), (200, 402, 260, 415.5), (100, 100, 400, 170)])
