@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,9 +133,9 @@ def crops(folder: Path, network: Network, reader: Reader, figures: Figures) -> N
 
 def _small(found: list[Crop], detector: Detector, reader: Reader, figures: Figures) -> None:
     """Crops in one row shrunk to a width; and, as each shows more than its plate, so that the plate is so wide."""
-    plates = [plate_share(detector, crop.gray) for crop in found]
-    curve = []
-    for what, shares, widths in (("", [1.0] * len(found), SMALL_WIDTHS_PX), ("its plate ", plates, PLATE_WIDTHS_PX)):
+
+    def told(what: str, shares: list[float], widths: Sequence[int]) -> list[tuple[float, float, int]]:
+        curve = []
         for width in widths:
             alike = by_read = shown = 0
             for crop, share in zip(found, shares, strict=True):
@@ -143,11 +144,13 @@ def _small(found: list[Crop], detector: Detector, reader: Reader, figures: Figur
                     alike += crop.is_alike(read_crop(reader, small, 1)[0])
                     by_read += crop.is_alike(read_still(detector, reader, small))
                     shown += 1
-            if not what:
-                curve.append((float(width), alike / max(shown, 1), shown))
+            curve.append((float(width), alike / max(shown, 1), shown))
             figures.counts.append((f"eu_crops: one row, {what}shrunk to {width} px, folded", alike, shown))
             figures.counts.append((f"eu_crops: by `read`, one row, {what}shrunk to {width} px, folded", by_read, shown))
-    figures.curves["eu_crops, one row, by width in px: folded"] = curve
+        return curve
+
+    figures.curves["eu_crops, one row, by width in px: folded"] = told("", [1.0] * len(found), SMALL_WIDTHS_PX)
+    told("its plate ", [plate_share(detector, crop.gray) for crop in found], PLATE_WIDTHS_PX)
 
 
 def shrunk(gray: Gray, width: int) -> Gray:
