@@ -78,8 +78,8 @@ def test_what_the_picture_speaks_for_is_confusable_by_named_pairs_and_near_other
     everything = 1.0 - np.eye(36)
     got = expected_false_hits([("DB001D", "NL")], 1.0, confusion(evident=everything))
     named = by_hand("DB001D", np.where(NAMED, everything, 0.0))
-    assert 0 < got[CONFUSABLE] <= named
-    assert 0 < got[NEAR] <= by_hand("DB001D", everything) - named
+    assert got[CONFUSABLE] == pytest.approx(named, rel=1e-9)
+    assert got[NEAR] == pytest.approx(by_hand("DB001D", everything) - named, rel=1e-9)
     assert got[EXACT] == 0
 
 
