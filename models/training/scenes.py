@@ -30,7 +30,7 @@ EXACT, UNKNOWN = 1.0, 0.0
 LEAST_CONTRAST = 12.0
 
 #: Share of the views that are made around such places, and of those that show little but a plate.
-HARD_SHARE, CLOSE_SHARE = 0.14, 0.07
+HARD_SHARE, CLOSE_SHARE = 0.14, 0.05
 
 #: (columns, rows) of a mosaic, its share, and the widest plate that is asked for in one of its tiles.
 _LAYOUTS = ((1, 1, 0.42, 620.0), (2, 2, 0.33, 270.0), (3, 2, 0.25, 150.0))
@@ -160,7 +160,7 @@ class SceneMaker:
         image = self._light(image)
         plates = _Plates()
         self._real(photo, matrix, flip, image, plates)
-        for _ in range(int(rng.poisson(0.7))):
+        for _ in range(int(rng.poisson(0.5))):
             self._clutter(image, plates)
         for _ in range(int(rng.poisson(0.45)) if len(plates.quads) else int(rng.random() < 0.7)):
             self._elsewhere(image, plates, widest)
@@ -278,7 +278,7 @@ class SceneMaker:
         wide, tall = float(seen[2] - seen[0]), float(seen[3] - seen[1])
         centre = (float(seen[0] + seen[2]) / 2, float(seen[1] + seen[3]) / 2)
         tilted = rng.random() < 0.4
-        quad = seen_quad(rng, centre, wide, wide / tall, tilt=36 if tilted else 4, turn=40 if tilted else 12)
+        quad = seen_quad(rng, centre, wide, wide / tall, tilt=25 if tilted else 4, turn=40 if tilted else 12)
         got = box_of(quad[None])[0]
         grow = float(rng.uniform(1.02, 1.12)) * max(
             1.0, tall / max(float(got[3] - got[1]), 1e-3) if not tilted else 1.0
@@ -305,7 +305,7 @@ class SceneMaker:
             spot = half + rng.random(2) * (np.array([width, height]) - 2 * half)
             tilted = rng.random() < 0.45
             quad = seen_quad(
-                rng, (float(spot[0]), float(spot[1])), wide, aspect, 38 if tilted else 5, 50 if tilted else 20
+                rng, (float(spot[0]), float(spot[1])), wide, aspect, 28 if tilted else 5, 50 if tilted else 20
             )
             box = box_of(quad[None])[0]
             others = box_of(np.asarray(plates.quads, np.float32).reshape(-1, 4, 2))
