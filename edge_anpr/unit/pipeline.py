@@ -32,7 +32,8 @@ LEAST_AGREE = 2
 # each: of what fits a layout 587 of 623 plates pass, and 1 other thing; of other texts with letters and digits 145 of
 # 174, and none. Words and bare numbers are on every shop, and hardly on a plate in Europe.
 LEAST_EVIDENCE_LAYOUT, LEAST_EVIDENCE_MIXED, LEAST_EVIDENCE_WORD = 0.45, 0.60, 0.85
-# Where all that parts a text from a word is an O or an I that may be a 0 or a 1, and it fits a layout so.
+# Where all that parts a text from a word is an O or an I that may be a 0 or a 1, and it fits a layout so: there 18 of
+# 66 plates pass, most others for want of a sure reading, and of 44 other things none.
 LEAST_EVIDENCE_EITHER = 0.66
 # A character less sure than this says neither that it is a letter nor that it is a digit: makers' names and shop signs
 # are read with a 5 for an S or an 8 for a B. Counted on the training photos and 2,500 plate-free parts of them, one

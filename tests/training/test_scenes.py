@@ -115,6 +115,8 @@ def test_a_close_view_is_a_plate_in_a_corner_of_the_padding(maker: SceneMaker, m
         right, low = box[2] + 0.25 * wide + 3, box[3] + 0.25 * high + 3
         assert (scene.image[:, int(right) :] == PAD).all()
         assert (scene.image[int(low) :] == PAD).all()
+        cut = [np.flatnonzero((scene.image != PAD).any(axis=axis))[-1] + 1 for axis in (0, 1)]
+        assert (box[2:] <= np.array(cut) + 1).all()  # however a plate laid over it leans
         assert (scene.image[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] != PAD).mean() > 0.7
         drawn += int(scene.corner[0])
     assert 10 < drawn < 30
