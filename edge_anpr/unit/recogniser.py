@@ -45,6 +45,7 @@ from edge_anpr.unit.capture import PATIENCE_S, Capture
 from edge_anpr.unit.clock import utc_of
 from edge_anpr.unit.decide import Decider
 from edge_anpr.unit.events import event
+from edge_anpr.unit.footprint import give_back_files
 from edge_anpr.unit.governor import Governor
 from edge_anpr.unit.health import Counters
 from edge_anpr.unit.hit import Origin
@@ -192,6 +193,7 @@ def _begin(lists: Lists, sources: list[Callable[[Lists], None]], tell_lists: Cal
     if lists.armed is None:
         tell_lists()
         log.warning("DISARMED: no plate is read until a list comes that may be used", extra=event("disarmed"))
+    give_back_files()  # all is loaded, and no thread of ours runs that could map something else meanwhile
 
 
 def _until_told_to_end(tick: Callable[[], None], pause_s: Callable[[], float]) -> None:

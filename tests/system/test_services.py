@@ -9,6 +9,8 @@ import pytest
 from tests.system.container import Container, within
 from tests.system.unit import (
     PLATES,
+    PUBLISHER,
+    RECOGNISER,
     ControlRoom,
     Service,
     explained,
@@ -17,6 +19,7 @@ from tests.system.unit import (
 
 pytestmark = pytest.mark.system
 
+MOST_MB = {RECOGNISER: 130, PUBLISHER: 40}  # with Debian's own packages
 WATCHDOG_S, STOP_S = 30, 10  # WatchdogSec= and, when it does not die of SIGABRT, TimeoutStopSec=
 BACK_S = 5
 
@@ -30,6 +33,14 @@ def test_status_is_one_living_line(recogniser: Service, publisher: Service) -> N
         shown = service.pole.run("systemctl", "status", service.name)
         assert f'Status: "{service.status}"' in shown
         assert not any(plate in shown for plate in PLATES)
+
+
+def test_their_memory(room: ControlRoom, recogniser: Service, publisher: Service, figures: dict[str, object]) -> None:
+    # A hit's picture is made and sent: that takes the last libraries.
+    within(lambda: room.records("SELECT hit_id FROM report WHERE phase = 'final'"), 90)
+    held = {service.name: memory_mb(service) for service in (recogniser, publisher)}
+    figures["memory_mb"] = held
+    assert all(held[name] <= most for name, most in MOST_MB.items()), held
 
 
 def test_one_that_stands_still_is_started_anew(
@@ -112,6 +123,12 @@ def killed_until_ready(service: Service) -> dict[str, float]:
     used_us = int((cgroup / "cpu.stat").read_text().split()[1])
     found = {"s": took_s, "without_others_s": took_s - waited_us / 1e6, "processor_s": used_us / 1e6}
     return {name: round(value, 1) for name, value in found.items()}
+
+
+def memory_mb(service: Service) -> float:
+    """What its main process holds of the machine's memory, in MB of 2**20 bytes."""
+    status = service.pole.run("cat", f"/proc/{service.pid}/status").splitlines()
+    return round(next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) / 1024, 1)
 
 
 def ready_s(service: Service) -> float:
