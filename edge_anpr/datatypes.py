@@ -69,6 +69,10 @@ class Box:
         """In square pixels."""
         return self.width * self.height
 
+    def margin(self, width: float, height: float) -> float:
+        """How far it keeps from the border of a picture of this size, in pixels; below 0 where it reaches out."""
+        return min(self.left, self.top, width - self.left - self.width, height - self.top - self.height)
+
     def shared(self, other: Box) -> float:
         """The area that both have in common."""
         width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)

@@ -35,9 +35,8 @@ AVERAGE_BELOW = 0.6
 MOST_LOG = 4.9
 # What a cell's logs say: left and top lie before its middle, right and bottom behind it; corners have their own sign.
 _OUTWARDS = np.array([-1, -1] + [1] * 10, np.float32)[:, None]
-# A corner this far outside the picture, in plate widths, means that the border cuts the plate; and so does a box that
-# ends within so many of the network's pixels of it, for that may be all that is seen of a longer one.
-CUT, TOUCHES_PX = 0.03, 1.5
+# A corner this far outside the picture, in plate widths, means that the border cuts the plate.
+CUT = 0.03
 
 
 class _Input:
@@ -203,10 +202,9 @@ def _touches(box: Box, others: Iterable[Box]) -> bool:
 
 
 def _placed(plate: _Plate, width: int, height: int) -> PlateDetection:
-    box, limit, near = plate.box, CUT * plate.box.width, TOUCHES_PX / plate.scale
+    limit = CUT * plate.box.width
     outside = any(not (-limit <= x <= width + limit and -limit <= y <= height + limit) for x, y in plate.quad.tolist())
-    touches = min(box.left, box.top, width - box.left - box.width, height - box.top - box.height) <= near
-    return PlateDetection(box, plate.quad, plate.score, outside or touches)
+    return PlateDetection(plate.box, plate.quad, plate.score, outside)
 
 
 class Grid:

@@ -84,6 +84,12 @@ def test_no_part_of_a_plate_that_leaves_at_the_side_is_told_as_another(text: str
     assert told == [text.replace("-", "")]
 
 
+@pytest.mark.parametrize("material", Material)
+def test_a_plate_that_ends_at_the_border_is_a_whole_one_of_a_still_picture_alone(material: Material) -> None:
+    picture = np.ascontiguousarray(road(640, 480, 150, (320.0, 300.0))[:, : 320 + 75])
+    assert passages(material, picture, 5) == (["QD53CQ"] if material is Material.STILL else [])
+
+
 @pytest.mark.parametrize("plate_px", [60, 150, 300, 560])
 def test_a_still_is_read_whatever_the_width_of_its_plate(plate_px: int) -> None:
     assert passages(Material.STILL, road(640, 480, plate_px, (320.0, 300.0)), 1) == ["QD53CQ"]
