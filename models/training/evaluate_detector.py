@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from captions import Captions, measured_fonts
 from figures import Figures
 from glyphs import drawn_faces
 from pasting import clutter, lay, lit, seen_quad
@@ -33,7 +34,7 @@ STRIP = 0.085
 LEAST_PX = 11.0
 WIDTHS_PX = (0, 20, 32, 48, 96, 200, 10_000)
 SWEEP_PX = (20, 24, 28, 32, 40, 50, 64, 80, 100, 130, 170, 220, 300, 400, 500, 600)
-SWEEP_OF, NEGATIVES = 25, 5000
+SWEEP_OF, NEGATIVES, CAPTIONED = 25, 5000, 1000
 # Low enough that the precision-recall curve is complete.
 AP_THRESHOLD = 0.02
 
@@ -234,25 +235,52 @@ def _plate_free(data: Path, rng: np.random.Generator) -> Iterator[Gray]:
 
 
 def negatives(data: Path, figures: Figures) -> None:
-    """Passages in pictures without a plate: parts of photos, half of them with drawn lettering, signs and numbers."""
+    """Passages in pictures without a plate: parts of photos, half of them with drawn lettering, signs and numbers.
+
+    And in such with text written over them, as cameras and recorders do, where there are fonts (`fonts.sh`).
+    """
     rng = np.random.default_rng(990_006)
-    grounds = _plate_free(data, rng)
     masks = [face.masks[40] for face in drawn_faces()]
-    false = 0
-    with tempfile.TemporaryDirectory() as folder, progress(NEGATIVES, "negatives") as step:
-        for start in range(0, NEGATIVES, 250):
-            names: list[str] = []
+    told = _told(_lettered(_plate_free(data, rng), masks, rng), NEGATIVES, "negatives")
+    figures.counts.append(("plate-free pictures in which a passage is reported", told, NEGATIVES))
+    if fonts := measured_fonts():
+        rng = np.random.default_rng(990_007)
+        told = _told(_captioned(_plate_free(data, rng), Captions(rng, fonts), rng), CAPTIONED, "captioned")
+        figures.counts.append(("plate-free pictures with times and names written over them: passages", told, CAPTIONED))
+
+
+def _told(pictures: Iterator[Gray], of: int, what: str) -> int:
+    """In how many of the next pictures ``edge-anpr read`` tells of a passage."""
+    told = 0
+    with tempfile.TemporaryDirectory() as folder, progress(of, what) as step:
+        for start in range(0, of, 250):
+            names = [str(Path(folder) / f"{index}.png") for index in range(min(250, of - start))]
+            for name in names:
+                cv2.imwrite(name, next(pictures))
             lines: list[dict[str, Any]] = []
-            for index in range(start, start + 250):
-                picture = np.asarray(cv2.resize(next(grounds), (800, 600), interpolation=cv2.INTER_LINEAR), np.uint8)
-                if index % 2:
-                    for _ in range(int(rng.integers(1, 4))):
-                        _put_clutter(picture, masks, rng)
-                names.append(str(Path(folder) / f"{index % 250}.png"))
-                cv2.imwrite(names[-1], picture)
             reading.read(reading.plan(tuple(names)), lines.append, every=1, with_frames=False, threads=1, step=step)
-            false += len({line["source"] for line in lines})
-    figures.counts.append(("plate-free pictures in which a passage is reported", false, NEGATIVES))
+            told += len({line["source"] for line in lines})
+    return told
+
+
+def _lettered(grounds: Iterator[Gray], masks: list[dict[str, Gray]], rng: np.random.Generator) -> Iterator[Gray]:
+    for index, ground in enumerate(grounds):
+        picture = np.asarray(cv2.resize(ground, (800, 600), interpolation=cv2.INTER_LINEAR), np.uint8)
+        if index % 2:
+            for _ in range(int(rng.integers(1, 4))):
+                _put_clutter(picture, masks, rng)
+        yield picture
+
+
+def _captioned(grounds: Iterator[Gray], captions: Captions, rng: np.random.Generator) -> Iterator[Gray]:
+    """By day and by night."""
+    for ground in grounds:
+        picture = np.asarray(cv2.resize(ground, (800, 600), interpolation=cv2.INTER_LINEAR), np.uint8)
+        if rng.random() < 0.5:
+            picture = (picture * rng.uniform(0.1, 0.6)).astype(np.uint8)
+        for _ in range(int(rng.integers(1, 4))):
+            captions.write(picture)
+        yield picture
 
 
 def _put_clutter(picture: Gray, masks: list[dict[str, Gray]], rng: np.random.Generator) -> None:

@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+from captions import Captions, learnt_fonts
 from pasting import FloatArray, Gray, Masks, PlatePool, Renderer, clutter, erase, holder, lay, lit, seen_quad
 from splits import Photo
 
@@ -30,7 +31,9 @@ EXACT, UNKNOWN = 1.0, 0.0
 LEAST_CONTRAST = 12.0
 
 #: Share of the views that are made around such places, and of those that show little but a plate.
-HARD_SHARE, CLOSE_SHARE = 0.14, 0.05
+HARD_SHARE, CLOSE_SHARE = 0.14, 0.09
+#: Share of the views with text written over them, as cameras and recorders do.
+CAPTIONED_SHARE = 0.22
 
 #: (columns, rows) of a mosaic, its share, and the widest plate that is asked for in one of its tiles.
 _LAYOUTS = ((1, 1, 0.42, 620.0), (2, 2, 0.33, 270.0), (3, 2, 0.25, 150.0))
@@ -124,6 +127,7 @@ class SceneMaker:
         self._faces = faces
         self.hard: list[Photo] = []  # photos with places that the network took for plates
         self.pool = PlatePool(renderer, rng)
+        self._captions = Captions(rng, learnt_fonts())
         self._night = False
         self._sets = [(share, [p for p in photos if p.source == name]) for name, share in _SETS.items()]
         self._sets = [(share, found) for share, found in self._sets if found] or [(1.0, photos)]
@@ -407,6 +411,9 @@ class SceneMaker:
             field = self._noise[top : top + image.shape[0], left : left + image.shape[1]]
             sigma = min(float(rng.exponential(4.0)), 16.0)
             image = np.clip(image + field * np.float32(sigma) + 0.5, 0, 255).astype(np.uint8)
+        if rng.random() < CAPTIONED_SHARE:
+            for _ in range(int(rng.integers(1, 4))):
+                self._captions.write(image, box_of(np.asarray(plates.quads, np.float32).reshape(-1, 4, 2)))
         if rng.random() < 0.3:
             _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 92))])
             image = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "models" / "training"))
 
 import scenes
 import splits
+from captions import Captions, learnt_fonts, measured_fonts, text
 from glyphs import drawn_faces
 from pasting import AMERICAN_SHARE, PlatePool, clutter, holder, homography, lay, lettering, seen_quad
 from plates import PlateRenderer
@@ -268,3 +270,28 @@ def test_labels_are_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     found = {photo.name: photo.boxes.tolist() for photo, _ in splits.load(tmp_path, "pl_photos")}
     assert found["one"] == [[1, 2, 31, 12], [50, 40, 70, 46]]
     assert found["other"] == [[1, 2, 31, 12], pytest.approx([60.4, 5, 80.4, 14])]
+
+
+def test_captions_are_written_beside_plates_and_never_over_one() -> None:
+    captions = Captions(np.random.default_rng(3), learnt_fonts())
+    plates = np.array([[0, 0, 160, 40], [400, 330, 640, 384]], np.float32)  # where most of them would lie
+    written = 0
+    for _ in range(200):
+        picture = np.full((384, 640), 100, np.uint8)
+        captions.write(picture, plates)
+        written += bool((picture != 100).any())
+        for x1, y1, x2, y2 in plates.astype(int):
+            assert (picture[y1:y2, x1:x2] == 100).all()
+    assert written > 60
+
+
+def test_no_font_is_both_learnt_and_measured() -> None:
+    assert not set(learnt_fonts()) & set(measured_fonts())
+
+
+def test_nothing_like_a_plate_is_written_on_a_box() -> None:
+    """There it would be one: a network that learns to leave it alone unlearns plates."""
+    rng = np.random.default_rng(4)
+    like = re.compile(r"[A-Z]{1,3}[- ]?[0-9]{1,3}[- ]?[A-Z]{1,3}|[A-Z]{2,3}-[0-9]{2,4}")
+    assert not any(like.fullmatch(text(rng, boxed=True)) for _ in range(3000))
+    assert any(like.fullmatch(text(rng, boxed=False)) for _ in range(3000))
