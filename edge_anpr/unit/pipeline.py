@@ -29,11 +29,11 @@ LEAST_AGREE = 2
 # How sure a passage must be to be called a plate: the detector's best score times the geometric mean of the characters'
 # confidences. Lettering, badges and phone numbers are found and read as surely as plates, but they are seldom written
 # like one. Counted on the training photos without the dashcam set, where one plate in three has no label, one reading
-# each: of what fits a layout 587 of 623 plates pass, and 1 other thing; of other texts with letters and digits 145 of
-# 174, and none. Words and bare numbers are on every shop, and hardly on a plate in Europe.
+# each: of what fits a layout 589 of 626 plates pass, and no other thing; of other texts with letters and digits 142 of
+# 177, and none. Words and bare numbers are on every shop, and hardly on a plate in Europe.
 LEAST_EVIDENCE_LAYOUT, LEAST_EVIDENCE_MIXED, LEAST_EVIDENCE_WORD = 0.45, 0.60, 0.85
-# Where all that parts a text from a word is an O or an I that may be a 0 or a 1, and it fits a layout so: there 18 of
-# 66 plates pass, most others for want of a sure reading, and of 44 other things none.
+# Where all that parts a text from a word is an O or an I that may be a 0 or a 1, and it fits a layout so: there 15 of
+# 56 plates pass, most others fail for want of a sure reading, and of 43 other things none.
 LEAST_EVIDENCE_EITHER = 0.66
 # A character less sure than this says neither that it is a letter nor that it is a digit: makers' names and shop signs
 # are read with a 5 for an S or an 8 for a B. Counted on the training photos and 2,500 plate-free parts of them, one
@@ -49,7 +49,7 @@ SHORT = 5
 # that lies straight only. So both are read, and all the readings fused: of 936 plates cut out of the training photos by
 # upright boxes 839 are read so, 838 by the detector's corners alone, 750 by the picture's. Who cuts such a picture out
 # has seen a plate, so three fifths of what the score lacks (of its logarithm) are made up for: of half of those plates,
-# 461, 426 are told rightly and 7 wrongly, by the score as it is 418 and 7.
+# 461, 423 are told rightly and 7 wrongly, by the score as it is 417 and 7.
 FILLS, FILLING_LACKS = 0.7, 0.4
 # A character less sure than this is a guess, and the rest does not make up for it.
 LEAST_CHARACTER = 0.3
