@@ -71,7 +71,7 @@ class _Script:
 
     def _at(self, number: int) -> PlateDetection:
         spot, moved = number % 160, 2.0 * (self.look - self._begins[number])
-        left, top = 118.0 * (spot % 16) + moved, 106.0 * (spot // 16) + 0.01 * number
+        left, top = 8 + 118.0 * (spot % 16) + moved, 8 + 106.0 * (spot // 16) + 0.01 * number  # none at the border
         quad = np.array([[0, 0], [80, 0], [80, 17], [0, 17]], np.float32) + np.array([left, top], np.float32)
         return PlateDetection(Box(left, top, 80.0, 17.0), quad, 0.9)
 
