@@ -18,7 +18,7 @@ def give_back_files(smaps: Path = Path("/proc/self/smaps")) -> None:
 
     ``smaps``: this process's mappings, as Linux tells them. Without them nothing is given back.
     """
-    if smaps.exists() and hasattr(_LIBC, "madvise"):
+    if smaps.exists():
         for begin, end in _unwritten(smaps.read_text().splitlines()):
             # One that must stay (locked, a device's) is refused, and stays.
             _LIBC.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), _MADV_DONTNEED)

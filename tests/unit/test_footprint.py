@@ -76,8 +76,22 @@ def test_what_may_still_be_written_stays(mapped: Callable[[int], tuple[mmap.mmap
     assert pages_held(place) == SIDE // 1024
 
 
-def test_without_the_kernel_s_account_nothing_happens(tmp_path: Path) -> None:
+def test_what_is_shared_with_other_processes_or_a_device_stays(mapped: Callable[[int], tuple[mmap.mmap, int]]) -> None:
+    file, place = mapped(mmap.MAP_SHARED)
+    only_read(place)
+    assert file[:] == b"\1" * SIDE
+    give_back_files()
+    assert pages_held(place) == SIDE // 1024
+
+
+def test_without_the_kernel_s_account_nothing_is_given_back(
+    mapped: Callable[[int], tuple[mmap.mmap, int]], tmp_path: Path
+) -> None:
+    file, place = mapped(mmap.MAP_PRIVATE)
+    only_read(place)
+    assert file[:] == b"\1" * SIDE
     give_back_files(tmp_path / "smaps")
+    assert pages_held(place) == SIDE // 1024
 
 
 def test_networks_that_were_loaded_before_work_after_it_in_less_memory() -> None:
