@@ -11,11 +11,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from faces import font_files
+from pasting import FloatArray, Gray, apart
 
-Gray = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.float32]
 #: Set in so many pixels, and made smaller from there: to these, or this share of a picture's height.
 _SET_PX, _LEAST_PX, _MOST_SHARE = 48, 5.0, 0.11
 _NONE = np.zeros((0, 4), np.float32)
@@ -52,9 +50,7 @@ class Captions:
         aside, edge = int(rng.integers(min(free[0], 16))), int(rng.integers(max(free[1] // 8, 1)))
         left = int(rng.choice([aside, free[0] - aside, free[0] // 2, int(rng.integers(free[0]))]))
         top = int(rng.choice([edge, free[1] - edge, int(rng.integers(free[1]))], p=[0.43, 0.43, 0.14]))
-        clear = (plates[:, 0] > left + size[0]) | (plates[:, 2] < left)
-        clear |= (plates[:, 1] > top + size[1]) | (plates[:, 3] < top)
-        if not clear.all():
+        if not apart(np.array([left, top, left + size[0], top + size[1]], np.float32), plates):
             return
         spot = picture[top : top + size[1], left : left + size[0]]
         grays, share = (

@@ -16,7 +16,7 @@ import numpy as np
 from captions import Captions, measured_fonts
 from figures import Figures
 from glyphs import drawn_faces
-from pasting import clutter, lay, lit, seen_quad
+from pasting import apart, clutter, lay, lit, seen_quad
 from plates import PlateRenderer
 from splits import FloatArray, Gray, Photo, held_back_photos, training_photos
 
@@ -225,11 +225,7 @@ def _plate_free(data: Path, rng: np.random.Generator) -> Iterator[Gray]:
             height = int(rng.uniform(0.3, 1.0) * min(high, wide * 3 / 4))
             width = height * 4 // 3
             left, top = int(rng.integers(wide - width + 1)), int(rng.integers(high - height + 1))
-            boxes = photo.boxes
-            apart = (
-                (boxes[:, 0] > left + width) | (boxes[:, 2] < left) | (boxes[:, 1] > top + height) | (boxes[:, 3] < top)
-            )
-            if apart.all():
+            if apart(np.array([left, top, left + width, top + height], np.float32), photo.boxes):
                 yield photo.gray[top : top + height, left : left + width]
                 break
 

@@ -93,6 +93,13 @@ def seen_quad(
     return np.asarray(seen * (width / np.ptp(seen[:, 0])) + np.array(centre), np.float32)
 
 
+def apart(box: FloatArray, others: FloatArray, margin: float = 0.0) -> bool:
+    """Whether a box x1 y1 x2 y2 keeps farther than so many pixels from all others [n,4]."""
+    clear = (others[:, 0] > box[2] + margin) | (others[:, 2] < box[0] - margin)
+    clear |= (others[:, 1] > box[3] + margin) | (others[:, 3] < box[1] - margin)
+    return bool(clear.all())
+
+
 def homography(shape: tuple[int, ...], quad: FloatArray) -> FloatArray:
     """Matrix for cv2.warpPerspective that lays a picture of `shape` with its outer rim on `quad`.
 

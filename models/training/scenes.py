@@ -17,7 +17,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 from captions import Captions, learnt_fonts
-from pasting import FloatArray, Gray, Masks, PlatePool, Renderer, clutter, erase, holder, lay, lit, seen_quad
+from pasting import FloatArray, Gray, Masks, PlatePool, Renderer, apart, clutter, erase, holder, lay, lit, seen_quad
 from splits import Photo
 
 HEIGHT, WIDTH = 384, 640
@@ -68,6 +68,10 @@ class _Plates:
         self.quads.append(np.asarray(quad, np.float32))
         self.corner.append(corner)
         self.maybe.append(maybe)
+
+    def boxes(self) -> FloatArray:
+        """Upright boxes [n,4] around all of them."""
+        return box_of(np.asarray(self.quads, np.float32).reshape(-1, 4, 2))
 
     def scene(self, image: Gray) -> Scene:
         """Clip the plates to the picture and decide which of them count."""
@@ -312,11 +316,7 @@ class SceneMaker:
                 rng, (float(spot[0]), float(spot[1])), wide, aspect, 28 if tilted else 5, 50 if tilted else 20
             )
             box = box_of(quad[None])[0]
-            others = box_of(np.asarray(plates.quads, np.float32).reshape(-1, 4, 2))
-            margin = 2 + 0.06 * wide
-            clear = (others[:, 0] > box[2] + margin) | (others[:, 2] < box[0] - margin)
-            clear |= (others[:, 1] > box[3] + margin) | (others[:, 3] < box[1] - margin)
-            if not clear.all():
+            if not apart(box, plates.boxes(), 2 + 0.06 * wide):
                 continue
             low, high = np.maximum(np.floor(box[:2]).astype(int), 0), np.ceil(box[2:]).astype(int)
             around = float(np.mean(image[low[1] : high[1] + 1, low[0] : high[0] + 1]))
@@ -353,10 +353,8 @@ class SceneMaker:
         spot = (float(rng.uniform(0, width)), float(rng.uniform(0, height)))
         quad = seen_quad(rng, spot, wide, aspect, tilt=20, turn=45)
         box = box_of(quad[None])[0]
-        for other in plates.quads:
-            near = box_of(other[None])[0]
-            if not (near[0] > box[2] or near[2] < box[0] or near[1] > box[3] or near[3] < box[1]):
-                return
+        if not apart(box, plates.boxes()):
+            return
         low, high = sorted(rng.uniform(5, 250, 2))
         lay(
             image,
@@ -413,7 +411,7 @@ class SceneMaker:
             image = np.clip(image + field * np.float32(sigma) + 0.5, 0, 255).astype(np.uint8)
         if rng.random() < CAPTIONED_SHARE:
             for _ in range(int(rng.integers(1, 4))):
-                self._captions.write(image, box_of(np.asarray(plates.quads, np.float32).reshape(-1, 4, 2)))
+                self._captions.write(image, plates.boxes())
         if rng.random() < 0.3:
             _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 92))])
             image = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
