@@ -17,13 +17,19 @@ from pasting import FloatArray, Gray, apart
 #: Set in so many pixels, and made smaller from there: to these, or this share of a picture's height.
 _SET_PX, _LEAST_PX, _MOST_SHARE = 48, 5.0, 0.11
 _NONE = np.zeros((0, 4), np.float32)
-_HERSHEY = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_PLAIN, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX)
 Font = Path | int
+#: With which many a recorder writes, and which need neither a file nor Pillow.
+OPENCV_FONTS: list[Font] = [
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_PLAIN,
+    cv2.FONT_HERSHEY_DUPLEX,
+    cv2.FONT_HERSHEY_COMPLEX,
+]
 
 
 def learnt_fonts() -> list[Font]:
-    """Every second one of the cache (`fonts.sh`), and OpenCV's, with which many a recorder writes."""
-    return [*font_files()[::2], *_HERSHEY]
+    """Every second one of the cache (`fonts.sh`), and OpenCV's."""
+    return [*font_files()[::2], *OPENCV_FONTS]
 
 
 def measured_fonts() -> list[Font]:

@@ -8,6 +8,7 @@ from typing import TypedDict
 import cv2
 import numpy as np
 import torch
+from captions import OPENCV_FONTS
 from detector_model import PAD, Decoded, Detector, FloatArray, decode
 from glyphs import drawn_faces
 from plates import PlateRenderer
@@ -96,7 +97,8 @@ def average_precision(hits: Sequence[tuple[float, bool]], plates: int) -> float:
 def pasted(photos: list[Photo], count: int, seed: int = 1) -> list[Photo]:
     """Wide views of photos with rendered plates in them: the only pictures whose corners are known to the pixel."""
     rng = np.random.default_rng(seed)
-    maker = SceneMaker(photos, PlateRenderer(rng, faces="drawn"), [f.masks[40] for f in drawn_faces(8)], rng)
+    faces = [f.masks[40] for f in drawn_faces(8)]
+    maker = SceneMaker(photos, PlateRenderer(rng, faces="drawn"), faces, OPENCV_FONTS, rng)
     found: list[Photo] = []
     while len(found) < count:
         scene = maker.tile(HEIGHT, WIDTH, 620.0)

@@ -14,6 +14,7 @@ from pathlib import Path
 import detector_measure
 import numpy as np
 import torch
+from captions import OPENCV_FONTS, learnt_fonts
 from detector_loss import assign, loss
 from detector_model import Detector
 from glyphs import drawn_faces
@@ -63,7 +64,8 @@ def main() -> None:
     log.info("%d photos to train on; held back: %s", len(photos), {name: len(part) for name, part in held.items()})
     rng = np.random.default_rng([args.seed, run.step])
     faces = [face.masks[40] for face in drawn_faces()]
-    maker = SceneMaker(photos, PlateRenderer(rng, faces="drawn" if args.drawn else None), faces, rng)
+    renderer = PlateRenderer(rng, faces="drawn" if args.drawn else None)
+    maker = SceneMaker(photos, renderer, faces, OPENCV_FONTS if args.drawn else learnt_fonts(), rng)
     places = args.run / "places.json"
     maker.hard = recall_search(photos, places)
     searches = SEARCH_FROM_WEIGHTS if args.start else SEARCH_AT

@@ -2,7 +2,7 @@
 
 A pasted plate is the only one whose four corners are known exactly.
 
-    maker = SceneMaker(photos, PlateRenderer(rng), faces, rng)
+    maker = SceneMaker(photos, PlateRenderer(rng), faces, learnt_fonts(), rng)
     scene = maker.canvas()        # Scene: 384x640 gray, boxes, quads
 
 A canvas is one wide view or a mosaic of four or six narrower ones: the network sees the size it runs at, and
@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
-from captions import Captions, learnt_fonts
+from captions import Captions, Font
 from pasting import FloatArray, Gray, Masks, PlatePool, Renderer, apart, clutter, erase, holder, lay, lit, seen_quad
 from splits import Photo
 
@@ -124,14 +124,21 @@ def view(photo: Photo, matrix: FloatArray, height: int, width: int, pad: int = P
 
 
 class SceneMaker:
-    """Makes training canvases; all chance comes from `rng`."""
+    """Makes training canvases, `faces` on its signs and `fonts` in its captions; all chance comes from `rng`."""
 
-    def __init__(self, photos: list[Photo], renderer: Renderer, faces: list[Masks], rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        photos: list[Photo],
+        renderer: Renderer,
+        faces: list[Masks],
+        fonts: list[Font],
+        rng: np.random.Generator,
+    ) -> None:
         self._rng = rng
         self._faces = faces
         self.hard: list[Photo] = []  # photos with places that the network took for plates
         self.pool = PlatePool(renderer, rng)
-        self._captions = Captions(rng, learnt_fonts())
+        self._captions = Captions(rng, fonts)
         self._night = False
         self._sets = [(share, [p for p in photos if p.source == name]) for name, share in _SETS.items()]
         self._sets = [(share, found) for share, found in self._sets if found] or [(1.0, photos)]

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "models" / "training"))
 
 import scenes
 import splits
-from captions import Captions, learnt_fonts, measured_fonts, text
+from captions import OPENCV_FONTS, Captions, learnt_fonts, measured_fonts, text
 from glyphs import drawn_faces
 from pasting import AMERICAN_SHARE, PlatePool, clutter, holder, homography, lay, lettering, seen_quad
 from plates import PlateRenderer
@@ -40,7 +40,7 @@ def photo() -> Photo:
 def maker(photo: Photo) -> SceneMaker:
     rng = np.random.default_rng(5)
     masks = [face.masks[40] for face in drawn_faces(4)]
-    return SceneMaker([photo], PlateRenderer(rng, faces="drawn"), masks, rng)
+    return SceneMaker([photo], PlateRenderer(rng, faces="drawn"), masks, OPENCV_FONTS, rng)
 
 
 def test_corners_land_where_the_warp_puts_them() -> None:
@@ -200,7 +200,7 @@ def test_the_same_seed_gives_the_same_canvas(photo: Photo) -> None:
     scenes = []
     for _ in range(2):
         rng = np.random.default_rng(11)
-        scenes.append(SceneMaker([photo], PlateRenderer(rng, faces="drawn"), masks, rng).canvas())
+        scenes.append(SceneMaker([photo], PlateRenderer(rng, faces="drawn"), masks, OPENCV_FONTS, rng).canvas())
     assert (scenes[0].image == scenes[1].image).all()
     assert (scenes[0].quads == scenes[1].quads).all()
 
@@ -273,7 +273,7 @@ def test_labels_are_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_captions_are_written_beside_plates_and_never_over_one() -> None:
-    captions = Captions(np.random.default_rng(3), learnt_fonts())
+    captions = Captions(np.random.default_rng(3), OPENCV_FONTS)
     plates = np.array([[0, 0, 160, 40], [400, 330, 640, 384]], np.float32)  # where most of them would lie
     written = 0
     for _ in range(200):
@@ -285,8 +285,16 @@ def test_captions_are_written_beside_plates_and_never_over_one() -> None:
     assert written > 60
 
 
-def test_no_font_is_both_learnt_and_measured() -> None:
-    assert not set(learnt_fonts()) & set(measured_fonts())
+def test_no_font_is_both_learnt_and_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_ANPR_FONTS", str(tmp_path))
+    fonts = {tmp_path / f"npm/{name}/files/{name}-latin-400-normal.woff" for name in "abcde"}
+    for font in fonts:
+        font.parent.mkdir(parents=True)
+        font.touch()
+    learnt, measured = set(learnt_fonts()), set(measured_fonts())
+    assert not learnt & measured
+    assert measured
+    assert learnt | measured == fonts | set(OPENCV_FONTS)
 
 
 def test_nothing_like_a_plate_is_written_on_a_box() -> None:
