@@ -1,13 +1,15 @@
-"""What the layouts say about a text: which it fits, and O or 0, I or 1."""
+"""What the layouts say about a text: which it fits; and what a doubtful one says."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_anpr.datatypes import Posteriors
 from edge_anpr.plates.layouts import LAYOUTS, Layout
-from edge_anpr.plates.prior import TABLES, likelihoods
+from edge_anpr.plates.prior import TABLES, fit_some, likelihoods
 from edge_anpr.plates.text import ALPHABET
 
 # A country is told when plates that say this are its own this often.
@@ -15,10 +17,18 @@ _COUNTRY_SURE = 0.9
 MOST_DOUBTS = 6
 # Less than this a posterior does not speak against the other of two characters that are one drawing.
 LEAST_WEIGHT = 1e-3
+# Where every character is as likely as this nothing else is meant; elsewhere all that are as likely as that.
+CLEAR, LEAST_POSSIBLE, MOST_WAYS = 0.95, 0.02, 64
+# A text that fits no layout must be so much more visible than one that does. (How likely layouts are on the road says
+# nothing more of what is not one drawing; the OCR has learnt from texts of which most fit one.)
+FITS_NONE = 0.3
 _OTHER = np.arange(len(ALPHABET), dtype=np.uint8)
 for _a, _b in ("O0", "0O", "I1", "1I"):
     _OTHER[ALPHABET.index(_a)] = ALPHABET.index(_b)
 _IS_EITHER = np.arange(len(ALPHABET)) != _OTHER
+# One of the two for both; and a number for each text, the same for two of different drawings hardly ever.
+_DRAWN = np.minimum(np.arange(len(ALPHABET)), _OTHER).astype(np.int64)
+_KEYS = np.random.default_rng(0).integers(1 << 62, size=64)
 _COUNTRIES = {layout.country for layout in LAYOUTS}
 
 
@@ -41,6 +51,13 @@ def either(classes: NDArray[np.uint8]) -> NDArray[np.intp]:
     return np.flatnonzero(_IS_EITHER[classes])
 
 
+def as_seen(posteriors: Posteriors, classes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How likely each character of a text is by the picture alone, O with 0 and I with 1."""
+    places = np.arange(len(classes))
+    mass = posteriors[places, classes]
+    return np.asarray(mass + posteriors[places, _OTHER[classes]] * _IS_EITHER[classes], np.float32)
+
+
 def spellings(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The text with each of its first O, 0, I, 1 written either way: classes (spellings, characters), itself first."""
     doubtful = either(classes)[:MOST_DOUBTS]
@@ -51,21 +68,58 @@ def spellings(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def decide(posteriors: Posteriors) -> tuple[NDArray[np.uint8], NDArray[np.float32], Layout | None]:
-    """The best spelling: classes and confidences (one per character), and the layout where one country's is likely.
+    """The likeliest text: classes and confidences (one per character), and the layout where one country's is likely.
 
     O and 0 (I and 1) are one drawing in many fonts: their mass is added up for the confidence, and layouts decide
-    between them.
+    between them. Where the picture leaves more than one character possible, they have a say.
     """
     classes = posteriors.argmax(axis=1).astype(np.uint8)
-    confidences = posteriors.max(axis=1)
+    confidences = as_seen(posteriors, classes)
     doubtful = either(classes)
+    if float(confidences.min(initial=1.0)) < CLEAR:
+        _weigh(posteriors, classes, confidences)
+        doubtful = either(classes)
     if len(doubtful):
-        confidences[doubtful] += posteriors[doubtful, _OTHER[classes[doubtful]]]
         ways = spellings(classes)
         weights = np.maximum(posteriors[doubtful, ways[:, doubtful]], LEAST_WEIGHT).prod(axis=1) * likelihoods(ways)
         classes[:] = ways[int(weights.argmax())]
         ways.fill(0)
     return classes, np.minimum(confidences, 1.0), _layout(classes)
+
+
+def _weigh(posteriors: Posteriors, classes: NDArray[np.uint8], confidences: NDArray[np.float32]) -> None:
+    """Put the likeliest text into ``classes``, and how likely each character of it is into ``confidences``."""
+    places = np.arange(len(classes))
+    mass = posteriors + posteriors[:, _OTHER] * _IS_EITHER
+    possible = mass >= LEAST_POSSIBLE
+    possible[places, classes] = possible[places, _OTHER[classes]] = True
+    # Those that are least likely beside the likeliest of their place are left out until there are few enough ways.
+    shares = mass / mass.max(axis=1, keepdims=True)
+    shares[places, classes] = np.inf
+    rows, columns = np.nonzero(possible)
+    sizes = possible.sum(axis=1)
+    for index in shares[rows, columns].argsort(kind="stable"):
+        if math.prod(sizes.tolist()) <= MOST_WAYS:
+            break
+        possible[rows[index], columns[index]] = False
+        sizes[rows[index]] -= 1
+    options = [row.nonzero()[0].astype(np.uint8) for row in possible]
+    picked = np.unravel_index(np.arange(sizes.prod()), sizes)
+    ways = np.stack([option[index] for option, index in zip(options, picked, strict=True)], axis=1)
+    weights = mass[places, ways].prod(axis=1) * np.where(fit_some(ways), 1.0, FITS_NONE)
+    best = ways[int(weights.argmax())].copy()
+    # Ways that are one drawing are one text, as likely as the likelier: each has the mass of both already.
+    drawn = _DRAWN[ways]
+    keys = drawn @ _KEYS[: len(classes)]
+    order = np.lexsort((-weights, keys))
+    first = np.append(True, np.diff(keys[order]) != 0)
+    weights[order[~first]] = 0
+    alike = drawn == _DRAWN[best]
+    told = possible | possible[:, _OTHER]
+    confidences[:] = weights @ alike / weights.sum() * (mass * told / (1 + _IS_EITHER)).sum(axis=1)
+    classes[:] = best
+    for shown in (mass, shares, possible, told, rows, columns, ways, drawn, keys, best, *options):
+        shown.fill(0)
 
 
 def _layout(classes: NDArray[np.uint8]) -> Layout | None:

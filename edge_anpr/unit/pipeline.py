@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_anpr.datatypes import Corners, Frame, Gray, PlateDetection, PlateRead, PlateReading, Track
 from edge_anpr.errors import Unusable
-from edge_anpr.plates.syntax import fitting
+from edge_anpr.plates.syntax import as_seen, fitting
 from edge_anpr.plates.text import LONGEST, encode
 from edge_anpr.privacy.wipe import scrub, wipe
 from edge_anpr.vision import golden
@@ -251,13 +251,15 @@ def is_plate(read: PlateRead, track: Track, *, still: bool = False) -> bool:
         return False
     if not still and read.agree < max(LEAST_AGREE, LEAST_AGREE_SHARE * min(read.frames, MOST_READINGS)):
         return False
-    certainty = float(np.exp(np.log(np.maximum(read.char_confidence, 1e-6)).mean()))
-    return track.best_score * certainty >= _asked(read.classes, read.char_confidence)
+    # What layouts have made likelier is no evidence that it is a plate.
+    seen = as_seen(read.posteriors, read.classes)
+    certainty = float(np.exp(np.log(np.maximum(seen, 1e-6)).mean()))
+    return track.best_score * certainty >= _asked(read.classes, seen)
 
 
-def _asked(classes: NDArray[np.uint8], confidence: NDArray[np.float32]) -> float:
+def _asked(classes: NDArray[np.uint8], seen: NDArray[np.float32]) -> float:
     fits = len(classes) > SHORT and bool(fitting(classes))
-    clear = classes[~np.isin(classes, _EITHER) & (confidence >= SURE_KIND)]
+    clear = classes[~np.isin(classes, _EITHER) & (seen >= SURE_KIND)]
     digits = int((clear < 10).sum())
     if not 0 < digits < len(clear):
         return LEAST_EVIDENCE_EITHER if fits else LEAST_EVIDENCE_WORD

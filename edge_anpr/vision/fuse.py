@@ -125,7 +125,10 @@ class Passage:
                     wipe(aligned)
         posteriors /= weight
         classes, confidences, layout = decide(posteriors)
-        folded = _FOLD[classes]
+        # Where layouts had a say, a frame that said what most of the mass did agrees too: it says the same as others.
+        said, folded = _FOLD[posteriors.argmax(axis=1)], _FOLD[classes]
+        agree = sum(bool(((voice.folded == folded) | (voice.folded == said)).all()) for voice in choir.voices)
+        wipe(said, folded)
         return PlateRead(
             classes=classes,
             posteriors=posteriors,
@@ -133,7 +136,7 @@ class Passage:
             country=layout.country if layout else None,
             layout=f"{layout.country} {layout.name}" if layout else None,
             frames=self.frames,
-            agree=min(sum(bool((voice.folded == folded).all()) for voice in choir.voices), self.frames),
+            agree=min(agree, self.frames),
         )
 
     def _choose(self) -> int | None:

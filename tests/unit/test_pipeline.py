@@ -9,13 +9,24 @@ from edge_anpr.vision.views import View, whole
 
 
 def passage(
-    text: str, score: float = 0.9, sure: float = 0.97, *, least: float | None = None, frames: int = 10, agree: int = 8
+    text: str,
+    score: float = 0.9,
+    sure: float = 0.97,
+    *,
+    least: float | None = None,
+    seen: float | None = None,
+    frames: int = 10,
+    agree: int = 8,
 ) -> tuple[PlateRead, Track]:
-    """A fused read whose characters are all ``sure``, but for one that is ``least``."""
+    """A fused read whose characters are all ``sure``, but for one that is ``least``, by the picture alone ``seen``."""
     confidence = np.full(len(text), sure, np.float32)
     if least is not None:
         confidence[0] = least
-    read = PlateRead(encode(text), np.zeros((len(text), 36), np.float32), confidence, None, None, frames, agree)
+    posteriors = np.zeros((len(text), 36), np.float32)
+    posteriors[np.arange(len(text)), encode(text)] = confidence
+    if seen is not None:
+        posteriors[0] *= seen / confidence[0]
+    read = PlateRead(encode(text), posteriors, confidence, None, None, frames, agree)
     detection = PlateDetection(Box(0, 0, 100, 20), np.zeros((4, 2), np.float32), score)
     return read, Track(1, 0, frames, frames, frames, detection, score)
 
@@ -61,6 +72,12 @@ def test_of_a_still_picture_nothing_is_said_that_is_likelier_wrong() -> None:
     assert is_plate(*passage("DB37DB", sure=1.0, least=0.52), still=True)
     assert not is_plate(*passage("DB37DB", sure=1.0, least=0.48), still=True)
     assert is_plate(*passage("DB37DB", sure=1.0, least=0.38))
+
+
+def test_what_layouts_make_likelier_is_no_evidence_of_a_plate() -> None:
+    assert is_plate(*passage("DB37DB", score=0.5, sure=1.0, least=0.6, seen=0.6))
+    assert not is_plate(*passage("DB37DB", score=0.5, sure=1.0, seen=0.4))
+    assert not is_plate(*passage("5ILVER", score=0.8, sure=1.0, seen=0.85))
 
 
 def test_a_lamp_that_says_something_else_in_each_frame_is_no_plate() -> None:

@@ -69,6 +69,13 @@ def test_o_and_0_are_no_disagreement() -> None:
     assert fused(reading("2DBF01"), reading("2DBFO1"))[2] == 2
 
 
+def test_a_frame_that_said_it_before_layouts_had_a_say_agrees() -> None:
+    doubtful = [reading("DB37D8", 0.99) for _ in range(2)]
+    for each in doubtful:  # the picture says 8 or B, the Netherlands say B
+        each.posteriors[-1, [ALPHABET.index("8"), ALPHABET.index("B")]] = 0.5, 0.45
+    assert fused(*doubtful) == ("DB37DB", 2, 2)
+
+
 def test_nothing_read_gives_nothing() -> None:
     passage = Passage()
     assert passage.fuse() is None
