@@ -19,6 +19,10 @@ FAST_HZ, SLOW_HZ, ASLEEP_HZ = 12.5, 5.0, 0.5
 COMPARED_HZ = 2.5
 # A plate that moves by less than its own width in a second is slow, once it has been seen in so many looks.
 SLOW_WIDTHS_S, KNOWN_LOOKS = 1.0, 3
+# The surest look counts for a passage, so while none was as sure as this no frame is passed over, in the first 30 looks.
+# Of 500 drawn vehicles 466 are called a plate so, 460 without, 468 where every frame is looked at; a parked sign costs a
+# second of looks.
+SURE, UNSURE_LOOKS = 0.7, 30
 
 
 class Glance(Enum):
@@ -56,7 +60,7 @@ class Attention:
         self.asleep = now_ns > self._awake_until_ns
         if self._due_ns is None:
             self._due_ns = now_ns
-        if now_ns < self._due_ns and not self._is_new(tracks):
+        if now_ns < self._due_ns and not self._is_wanted(tracks):
             return Glance.ASLEEP if self.asleep else Glance.PASS
         every_ns = 1e9 / (ASLEEP_HZ if self.asleep else self._rate() * (SLOW_HZ if _are_slow(tracks) else FAST_HZ))
         # Frames come when they come: what one is late the next may be early.
@@ -64,10 +68,12 @@ class Attention:
         self._looked_ns = now_ns
         return Glance.LOOK
 
-    def _is_new(self, tracks: Sequence[Track]) -> bool:
-        """Whether the last look showed somebody who may be gone before the next; until he is known none is missed."""
+    def _is_wanted(self, tracks: Sequence[Track]) -> bool:
+        """Whether the last look showed somebody who may be gone before the next, and is not known yet."""
         return self._rate() >= 1 and any(
-            track.frames < KNOWN_LOOKS and track.last_ns == self._looked_ns for track in tracks
+            track.last_ns == self._looked_ns
+            and track.frames < (KNOWN_LOOKS if track.best_score >= SURE else UNSURE_LOOKS)
+            for track in tracks
         )
 
     def _wants_comparing(self, now_ns: int) -> bool:

@@ -123,6 +123,22 @@ def test_of_somebody_new_no_frame_is_missed_until_he_is_known(
     assert looks(road.passes(1)) == pytest.approx(module.FAST_HZ * rate, abs=1)
 
 
+@pytest.mark.parametrize(("sure", "rate", "most"), [(0.69, 1.0, 30), (0.71, 1.0, 16), (0.69, 0.5, 8)])
+def test_no_frame_is_missed_of_what_is_not_surely_a_plate_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, sure: float, rate: float, most: int
+) -> None:
+    road = Road(monkeypatch, 25)
+    road.motion.moves, road.rate = True, rate
+    seen = []
+    for index in range(30 + 25):
+        if road.passes(1 / 25) == [Glance.LOOK]:
+            seen.append(index)
+            there = replace(track(900.0, len(seen)), best_score=sure)
+            road.tracks = [replace(there, last_ns=round(index * 1e9 / 25))]
+    assert sum(index < 30 for index in seen) == pytest.approx(most, abs=1)
+    assert sum(index >= 30 for index in seen) == pytest.approx(module.FAST_HZ * rate, abs=1)  # and no longer
+
+
 def test_heat_lowers_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     road = Road(monkeypatch, 25)
     road.motion.moves, road.rate = True, 0.4
