@@ -76,12 +76,13 @@ class Table:
         return found
 
     def likeliest(self, classes: NDArray[np.uint8]) -> tuple[Layout, float] | None:
-        """The likeliest layout of a text, and the likelihood of the text as a plate of that country."""
+        """The likeliest layout of a text, and of plates that say this the share that are of its country."""
         shares = self.each * self.fits(classes[None])[0]
         best = int(shares.argmax())
         if not shares[best]:
             return None
-        return self.layouts[best], (1 - ELSE) * float(shares[self._country == self._country[best]].sum())
+        of_country = (1 - ELSE) * float(shares[self._country == self._country[best]].sum())
+        return self.layouts[best], of_country / (_anything(len(classes)) + (1 - ELSE) * float(shares.sum()))
 
     def likelihoods(self, texts: NDArray[np.uint8]) -> NDArray[np.float64]:
         """How likely each text (texts, characters) is to be met."""

@@ -58,6 +58,11 @@ def as_seen(posteriors: Posteriors, classes: NDArray[np.uint8]) -> NDArray[np.fl
     return np.asarray(mass + posteriors[places, _OTHER[classes]] * _IS_EITHER[classes], np.float32)
 
 
+def fits_some(classes: NDArray[np.uint8]) -> bool:
+    """Whether a text fits a layout, whichever."""
+    return bool(fit_some(classes[None])[0])
+
+
 def spellings(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The text with each of its first O, 0, I, 1 written either way: classes (spellings, characters), itself first."""
     doubtful = either(classes)[:MOST_DOUBTS]
@@ -126,7 +131,7 @@ def _layout(classes: NDArray[np.uint8]) -> Layout | None:
     """The likeliest layout of a text, if its country is the only likely one."""
     table = TABLES.get(len(classes))
     found = table.likeliest(classes) if table else None
-    return found[0] if found and found[1] >= _COUNTRY_SURE * float(likelihoods(classes[None])[0]) else None
+    return found[0] if found and found[1] >= _COUNTRY_SURE else None
 
 
 def grouped(text: str, layout: str | None) -> str:

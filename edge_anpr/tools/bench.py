@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,31 @@ import numpy as np
 
 import edge_anpr
 from edge_anpr.camera.files import Clip, still
-from edge_anpr.datatypes import Frame, Track
+from edge_anpr.datatypes import Frame
 from edge_anpr.errors import Unusable
 from edge_anpr.privacy import process
+from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.tools import machine
 from edge_anpr.unit.attention import Attention, Glance
+from edge_anpr.unit.decide import Decider
+from edge_anpr.unit.health import Counters
+from edge_anpr.unit.hit import Origin
+from edge_anpr.unit.lists import Armed
 from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Material, Pipeline, Seen
 from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.ocr import Reader
 from edge_anpr.vision.session import Input, Network, Outputs, Pass, shipped, versions
+from edge_anpr.watch.breaker import Breaker
+from edge_anpr.watch.matcher import Matcher
+from edge_anpr.watch.tokens import Group, TokenTable
+from edge_anpr.watch.watchlist import Header, Mandate
 
 # Decoded frames are kept, so that decoding is no part of the figures; of 1080p with its colours 64 have 130 MB.
 MOST_BYTES = 130_000_000
-STAGES = ("attention", "detect", "read", "rest", "look", "bare")
+STAGES = ("attention", "detect", "read", "rest", "decide", "look", "bare")
+# Plates of twelve characters, which no country issues: each passage is asked for in a list, and none is in it.
+LISTED = 10_000
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 Told = dict[str, Any]
 
 
@@ -102,14 +115,15 @@ class _Tally:
         self.cpu_s += attention_s
         self.ms["attention"].append(attention_s * 1e3)
 
-    def look(self, seen: Seen, look_s: float, bare_s: float) -> None:
-        """``look_s``: the whole frame, with the question whether it is worth it."""
+    def look(self, seen: Seen, decide_s: float, look_s: float, bare_s: float) -> None:
+        """``look_s``: the whole frame, from the question whether it is worth it to the decision."""
         self.cpu_s += look_s - self.ms["attention"][-1] / 1e3
         self.plates += len(seen.sightings)
         self.readings += sum(sighting.reading is not None for sighting in seen.sightings)
         self.ms["detect"].append(seen.detect_ms)
         self.ms["read"].append(seen.ocr_ms)
         self.ms["rest"].append(seen.total_ms - seen.detect_ms - seen.ocr_ms)
+        self.ms["decide"].append(decide_s * 1e3)
         self.ms["look"].append(look_s * 1e3)
         self.ms["bare"].append(bare_s * 1e3)
         self.ratios.append(look_s / max(bare_s, 1e-9))
@@ -126,15 +140,27 @@ class Bench:
         # Inputs are bound when a picture of their size comes first, as in a live unit once.
         self._find, self._read = Detector(self.detector, DETECTION_THRESHOLD), Reader(self.ocr)
         self.pipeline().clean()
+        group = Group("NL", "bench", 1, 2**62)
+        header = Header("bench", 1, _NEVER, _NEVER, ("*",), Mandate("", "", "", _NEVER))
+        matcher = Matcher(TokenTable.of((f"TEST{number:08d}", group) for number in range(LISTED)))
+        self._armed = Armed(header, matcher, Breaker(100), None, "", 2**62, {})
         self.rss_mb = machine.memory_mb("VmRSS")
 
     def pipeline(self) -> Pipeline:
         """One that has seen nothing yet, as a live unit has it."""
         return Pipeline(self._find, self._read, Material.LIVE)
 
+    def decider(self, pipeline: Pipeline, counters: Counters) -> Decider:
+        """What decides on its passages; hits, of which there are none, would go nowhere."""
+        return Decider(
+            pipeline, lambda: self._armed, PassCounter(2**62), counters, origin=Origin("", "", "", "", "", ""),
+            append=lambda *_: None, with_evidence=False, stills=False, utc_of=lambda _: _NEVER,
+        )  # fmt: skip
+
     def round(self, material: Sequence[Frame], tally: _Tally, step: Callable[[int], None]) -> None:
         """All frames once, as a live unit takes them."""
-        pipeline, attention = self.pipeline(), Attention()
+        pipeline, attention, counters = self.pipeline(), Attention(), Counters()
+        decider = self.decider(pipeline, counters)
         self._bare_s()
         for frame in material:
             begin = time.thread_time()
@@ -144,10 +170,15 @@ class Bench:
                 pipeline.tracker.hold(frame.captured_ns)
             elif glance is Glance.LOOK:
                 seen = pipeline.see(frame, attention.moving)
-                tally.look(seen, time.thread_time() - begin, self._bare_s())
-                tally.passages += _forgotten(pipeline, seen.ended)
+                deciding = time.thread_time()
+                decider.take(frame, seen)
+                if seen.ended:
+                    pipeline.tidy()
+                end = time.thread_time()
+                tally.look(seen, end - deciding, end - begin, self._bare_s())
             step(1)
-        tally.passages += _forgotten(pipeline, pipeline.tracker.finish())
+        _end(pipeline, decider, material[-1])
+        tally.passages += counters.passages
 
     def _bare_s(self) -> float:
         return self.detector.again_s() + self.ocr.again_s()
@@ -189,17 +220,16 @@ def measure(bench: Bench, material: Sequence[Frame], *, rounds: int, step: Calla
         "cpu_ms_per_passage": round(tally.cpu_s * 1e3 / tally.passages, 1) if tally.passages else None,
         "watts": power.watts,
         "rss_mb": bench.rss_mb,
-        "allocations": _allocations(bench.pipeline(), material),
+        "allocations": _allocations(bench, material),
         "peak_mb": machine.memory_mb("VmHWM"),
     }
 
 
-def _forgotten(pipeline: Pipeline, ended: Sequence[Track]) -> int:
-    """How many of them were read, after forgetting all."""
-    read = sum(track.number in pipeline.passages for track in ended)
-    for track in ended:
-        pipeline.forget(track)
-    return read
+def _end(pipeline: Pipeline, decider: Decider, last: Frame) -> None:
+    """Settle what is under way when the road is empty."""
+    for track in pipeline.tracker.finish():
+        decider.end(track, last.captured_ns)
+    pipeline.tidy()
 
 
 def _spread(values: Sequence[float]) -> dict[str, float] | None:
@@ -214,18 +244,20 @@ def _fps(material: Sequence[Frame]) -> float:
     return round((len(material) - 1) / span_s, 2) if span_s else 0.0
 
 
-def _allocations(pipeline: Pipeline, material: Sequence[Frame]) -> dict[str, float]:
+def _allocations(bench: Bench, material: Sequence[Frame]) -> dict[str, float]:
     """Of Python and numpy a look: bytes at the most, and how many are left of it, in the mean."""
     some = material[: min(len(material), 30)]
+    pipeline = bench.pipeline()
+    decider = bench.decider(pipeline, Counters())
     tracemalloc.start()
     try:
         before, peaks = tracemalloc.get_traced_memory()[0], []
         for frame in some:
             tracemalloc.reset_peak()
             held = tracemalloc.get_traced_memory()[0]
-            _forgotten(pipeline, pipeline.see(frame).ended)
+            decider.take(frame, pipeline.see(frame))
             peaks.append(tracemalloc.get_traced_memory()[1] - held)
-        _forgotten(pipeline, pipeline.tracker.finish())
+        _end(pipeline, decider, some[-1])
         left = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()

@@ -14,9 +14,9 @@ from edge_anpr.unit import hit as hits
 from edge_anpr.unit.clock import quality, utc_of
 from edge_anpr.unit.events import event
 from edge_anpr.unit.health import Counters
-from edge_anpr.unit.lists import Armed, Lists
+from edge_anpr.unit.lists import Armed
 from edge_anpr.unit.outbox import OutboxFull
-from edge_anpr.unit.pipeline import LEAST_HIT_CONFIDENCE, Pipeline, Seen, is_plate
+from edge_anpr.unit.pipeline import LEAST_AGREE, LEAST_HIT_CONFIDENCE, Pipeline, Seen, is_plate
 from edge_anpr.vision.fuse import forget_read
 
 log = logging.getLogger(__name__)
@@ -26,14 +26,15 @@ class Decider:
     """Matches passages and hands hits to ``append`` (hit id, phase, payload), which raises OutboxFull when it cannot.
 
     A hit goes out as soon as two frames agree on a listed plate, and is completed or withdrawn under the same id
-    when the passage ends. Without a list in force nothing goes out any more, not even the end of a hit.
+    when the passage ends. ``armed`` tells the list in force; without one nothing goes out any more, not even the end
+    of a hit.
     ``why_refused`` is what the outbox said when it last refused one.
     """
 
     def __init__(
         self,
         pipeline: Pipeline,
-        lists: Lists,
+        armed: Callable[[], Armed | None],
         passes: PassCounter,
         counters: Counters,
         *,
@@ -43,7 +44,7 @@ class Decider:
         stills: bool,
         utc_of: Callable[[int], datetime],
     ) -> None:
-        self._pipeline, self._lists, self._passes, self._counters = pipeline, lists, passes, counters
+        self._pipeline, self._armed, self._passes, self._counters = pipeline, armed, passes, counters
         self._origin, self._append = origin, append
         self._with_evidence, self._stills, self._utc_of = with_evidence, stills, utc_of
         self._open: dict[int, hits.OpenHit] = {}
@@ -59,14 +60,14 @@ class Decider:
             track = sighting.track
             if track.number in self._open:
                 self._keep_evidence(self._open[track.number], frame, sighting.detection)
-            elif sighting.reading is not None:
+            elif sighting.reading is not None and (self._stills or track.frames >= LEAST_AGREE):
                 self._try_first(frame, track)
 
     def end(self, track: Track, now_ns: int) -> None:
         """Settle a passage whose vehicle has left, and overwrite what was read of it."""
         hit = self._open.pop(track.number, None)
         read = self._pipeline.fuse(track)
-        armed = self._lists.armed
+        armed = self._armed()
         try:
             if read is None or armed is None:
                 return
@@ -93,12 +94,12 @@ class Decider:
             self._pipeline.forget(track)
 
     def _try_first(self, frame: Frame, track: Track) -> None:
-        read = self._pipeline.fuse(track)
-        armed = self._lists.armed
-        if read is None:
+        armed = self._armed()
+        read = self._pipeline.fuse(track) if armed else None
+        if armed is None or read is None:
             return
         try:
-            if armed is None or not is_plate(read, track, still=self._stills):
+            if not is_plate(read, track, still=self._stills):
                 return
             match = self._match(armed, read)
             if match is None:

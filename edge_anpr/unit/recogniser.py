@@ -122,7 +122,7 @@ def run(config: Config) -> int:
     )
     decider = Decider(
         pipeline,
-        lists,
+        lambda: lists.armed,
         passes,
         counters,
         origin=Origin(

@@ -81,18 +81,13 @@ class _Script:
         return rows
 
 
-class _InForce:
-    def __init__(self, table: TokenTable) -> None:
-        self.armed = Armed(watchlist().header, Matcher(table), Breaker(10), None, "0" * 64, 2**62, {})
-
-
 def _minute(count: int, table: TokenTable) -> dict[str, float]:
     script, tracker, counters = _Script(count), _Timed(MAX_GAP_NS), Counters()
     doubles: Any = script
     pipeline = Pipeline(doubles, doubles, tracker=tracker)
-    lists: Any = _InForce(table)
+    armed = Armed(watchlist().header, Matcher(table), Breaker(10), None, "0" * 64, 2**62, {})
     decider = Decider(
-        pipeline, lists, PassCounter(10**18), counters,
+        pipeline, lambda: armed, PassCounter(10**18), counters,
         origin=Origin("town/bridge/pole-07", "0" * 16, "cam-1", "in", "a", "b"),
         append=lambda *_: None, with_evidence=False, stills=False, utc_of=lambda _: datetime.now(UTC),
     )  # fmt: skip

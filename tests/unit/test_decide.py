@@ -12,7 +12,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from edge_anpr.datatypes import Box, Frame, PlateDetection, PlateReading, Track
+from edge_anpr.datatypes import Box, Frame, PlateDetection, PlateRead, PlateReading, Track
 from edge_anpr.plates.text import ALPHABET
 from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.unit import hit
@@ -50,8 +50,8 @@ class Road:
         table = TokenTable.of([("DB01DB", GROUP), (LISTED, GROUP)])
         self.armed: Armed | None = Armed(header, Matcher(table), Breaker(10), "key", "0" * 64, 2**62, {})
         self.decider = Decider(
-            self.pipeline, self,  # type: ignore[arg-type] # of the lists it asks which one is in force
-            self.passes, self.counters, origin=Origin("town/bridge/pole-07", "0" * 16, "cam-1", "in", "a", "b"),
+            self.pipeline, lambda: self.armed, self.passes, self.counters,
+            origin=Origin("town/bridge/pole-07", "0" * 16, "cam-1", "in", "a", "b"),
             append=self.append, with_evidence=self.evidence, stills=self.stills, utc_of=lambda _: datetime.now(UTC),
         )  # fmt: skip
 
@@ -121,6 +121,23 @@ def test_a_hit_goes_out_when_two_frames_agree_and_is_completed_under_the_same_id
 def test_one_frame_is_no_hit(road: Road) -> None:
     road.drive(LISTED)
     assert road.sent == []
+
+
+@pytest.mark.parametrize(("stills", "armed", "fused"), [(False, True, 3), (True, True, 4), (False, False, 1)])
+def test_nothing_is_fused_before_two_frames_can_agree_or_where_no_list_is_in_force(
+    stills: bool, armed: bool, fused: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    road, fuse, calls = Road(stills=stills), Pipeline.fuse, []
+
+    def counted(self: Pipeline, track: Track) -> PlateRead | None:
+        calls.append(track.number)
+        return fuse(self, track)
+
+    monkeypatch.setattr(Pipeline, "fuse", counted)
+    if not armed:
+        road.armed = None
+    road.drive(OTHER, OTHER, OTHER)
+    assert len(calls) == fused  # once more when the passage ends
 
 
 def test_a_plate_nobody_listed_leaves_a_count_and_nothing_else(road: Road) -> None:
