@@ -130,17 +130,19 @@ class Track:
 class PlateReading:
     """What the OCR made of one plate: one row of ``posteriors`` (character classes, no blank) per character found.
 
-    ``rows``: rows of characters on the plate. ``clarity``: 0 to 1, how well the picture shows it.
+    ``rows``: rows of characters on the plate. ``clarity``: 0 to 1, how well the picture shows it. ``confidence``: the
+    least certain character's probability; 0 for an empty reading.
     """
 
     posteriors: Posteriors = field(repr=False)
     rows: int
     clarity: float
+    confidence: float = field(init=False)
 
-    @property
-    def confidence(self) -> float:
-        """The least certain character's probability; 0 for an empty reading."""
-        return float(self.posteriors.max(axis=1).min()) if len(self.posteriors) else 0.0
+    def __post_init__(self) -> None:
+        """Find the confidence once: it is asked for three or four times."""
+        least = float(self.posteriors.max(axis=1).min()) if len(self.posteriors) else 0.0
+        object.__setattr__(self, "confidence", least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,6 @@ class PlateRead:
     classes: NDArray[np.uint8] = field(repr=False)
     posteriors: Posteriors = field(repr=False)
     char_confidence: NDArray[np.float32] = field(repr=False)
-    country: str | None
-    layout: str | None
     frames: int
     agree: int
 

@@ -17,11 +17,11 @@ _COUNTRY_SURE = 0.9
 MOST_DOUBTS = 6
 # Less than this a posterior does not speak against the other of two characters that are one drawing.
 LEAST_WEIGHT = 1e-3
-# Where every character is as likely as this nothing else is meant; elsewhere all that are as likely as that.
-CLEAR, LEAST_POSSIBLE, MOST_WAYS = 0.95, 0.02, 64
 # A text that fits no layout must be so much more visible than one that does. (How likely layouts are on the road says
 # nothing more of what is not one drawing; the OCR has learnt from texts of which most fit one.)
 FITS_NONE = 0.3
+# Where every character is as likely as this no layout outweighs it. Elsewhere those as likely as that are weighed.
+CLEAR, LEAST_POSSIBLE, MOST_WAYS = 1 / (1 + FITS_NONE), 0.02, 64
 _OTHER = np.arange(len(ALPHABET), dtype=np.uint8)
 for _a, _b in ("O0", "0O", "I1", "1I"):
     _OTHER[ALPHABET.index(_a)] = ALPHABET.index(_b)
@@ -72,15 +72,17 @@ def spellings(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return ways
 
 
-def decide(posteriors: Posteriors) -> tuple[NDArray[np.uint8], NDArray[np.float32], Layout | None]:
-    """The likeliest text: classes and confidences (one per character), and the layout where one country's is likely.
+def decide(posteriors: Posteriors) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The likeliest text: classes and confidences, one per character.
 
     O and 0 (I and 1) are one drawing in many fonts: their mass is added up for the confidence, and layouts decide
     between them. Where the picture leaves more than one character possible, they have a say.
     """
     classes = posteriors.argmax(axis=1).astype(np.uint8)
-    confidences = as_seen(posteriors, classes)
+    confidences = posteriors.max(axis=1)
     doubtful = either(classes)
+    if len(doubtful):
+        confidences[doubtful] += posteriors[doubtful, _OTHER[classes[doubtful]]]
     if float(confidences.min(initial=1.0)) < CLEAR:
         _weigh(posteriors, classes, confidences)
         doubtful = either(classes)
@@ -89,7 +91,7 @@ def decide(posteriors: Posteriors) -> tuple[NDArray[np.uint8], NDArray[np.float3
         weights = np.maximum(posteriors[doubtful, ways[:, doubtful]], LEAST_WEIGHT).prod(axis=1) * likelihoods(ways)
         classes[:] = ways[int(weights.argmax())]
         ways.fill(0)
-    return classes, np.minimum(confidences, 1.0), _layout(classes)
+    return classes, np.minimum(confidences, 1.0)
 
 
 def _weigh(posteriors: Posteriors, classes: NDArray[np.uint8], confidences: NDArray[np.float32]) -> None:
@@ -127,7 +129,7 @@ def _weigh(posteriors: Posteriors, classes: NDArray[np.uint8], confidences: NDAr
         shown.fill(0)
 
 
-def _layout(classes: NDArray[np.uint8]) -> Layout | None:
+def likely_layout(classes: NDArray[np.uint8]) -> Layout | None:
     """The likeliest layout of a text, if its country is the only likely one."""
     table = TABLES.get(len(classes))
     found = table.likeliest(classes) if table else None

@@ -14,7 +14,7 @@ from edge_anpr.camera.files import PICTURES, Clip, frames, pictures, still
 from edge_anpr.camera.opencv import SourceUnusable
 from edge_anpr.datatypes import Frame, PlateRead, PlateReading, Track
 from edge_anpr.errors import Unusable
-from edge_anpr.plates.syntax import decide
+from edge_anpr.plates.syntax import decide, likely_layout
 from edge_anpr.plates.text import reveal
 from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, MAX_GAP_NS, Material, Pipeline, Seen, Sighting, is_plate
 from edge_anpr.vision.detect import Detector
@@ -147,7 +147,7 @@ def frame_line(source: str, frame: Frame, seen: Seen) -> dict[str, Any]:
 
 
 def _read(sighting: Sighting, reading: PlateReading) -> dict[str, Any]:
-    classes, confidences, _ = decide(reading.posteriors)
+    classes, confidences = decide(reading.posteriors)
     box, quad = sighting.detection.box, sighting.detection.quad
     return {
         "text": reveal(classes),
@@ -162,6 +162,7 @@ def _read(sighting: Sighting, reading: PlateReading) -> dict[str, Any]:
 
 def passage_line(source: str, track: Track, read: PlateRead) -> dict[str, Any]:
     """What one passage gave."""
+    layout = likely_layout(read.classes)
     return {
         "type": "passage",
         "source": source,
@@ -169,7 +170,7 @@ def passage_line(source: str, track: Track, read: PlateRead) -> dict[str, Any]:
         "read": reveal(read.classes),
         "confidence": round(read.confidence, 4),
         "probability": round(read.probability, 4),
-        "country": read.country,
+        "country": layout.country if layout else None,
         "frames": read.frames,
         "first_frame": track.first_frame,
         "last_frame": track.last_frame,

@@ -94,15 +94,18 @@ class Decider:
             self._pipeline.forget(track)
 
     def _try_first(self, frame: Frame, track: Track) -> None:
-        armed = self._armed()
-        read = self._pipeline.fuse(track) if armed else None
-        if armed is None or read is None:
+        armed, passage = self._armed(), self._pipeline.passages[track.number]
+        if armed is None or passage.settled is armed:
+            return
+        read = passage.fuse()
+        if read is None:
             return
         try:
             if not is_plate(read, track, still=self._stills):
                 return
             match = self._match(armed, read)
             if match is None:
+                passage.settled = armed if read.confidence >= LEAST_HIT_CONFIDENCE else None
                 return
             hit = self._open[track.number] = self._new_hit(armed, match, frame.captured_ns)
             self._keep_evidence(hit, frame, track.detection)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from edge_anpr.datatypes import Frame, Match, Phase, PlateDetection, PlateRead
+from edge_anpr.plates.syntax import likely_layout
 from edge_anpr.plates.text import reveal
 from edge_anpr.privacy.wipe import wipe
 from edge_anpr.unit.clock import ClockQuality, iso
@@ -94,6 +95,7 @@ def payload(
     A withdrawn one says nothing of what was read in the end: that is the plate of somebody who is not listed.
     """
     shown = phase is not Phase.WITHDRAWN
+    layout = likely_layout(read.classes) if shown else None
     body: dict[str, Any] = {
         "schema": SCHEMA,
         "hit_id": hit.hit_id,
@@ -106,8 +108,8 @@ def payload(
         "camera": origin.camera,
         "direction": origin.direction,
         "read": reveal(read.classes) if shown else None,
-        "country": read.country if shown else None,
-        "layout": read.layout if shown else None,
+        "country": layout.country if layout else None,
+        "layout": f"{layout.country} {layout.name}" if layout else None,
         "char_confidence": [round(float(value), 3) for value in read.char_confidence] if shown else [],
         "frames": read.frames,
         "agree": read.agree,

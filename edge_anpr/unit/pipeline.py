@@ -256,7 +256,8 @@ def is_plate(read: PlateRead, track: Track, *, still: bool = False) -> bool:
     seen = as_seen(read.posteriors, read.classes)
     # Of so few numbers Python's own arithmetic is a tenth of numpy's time.
     certainty: float = math.prod(seen.tolist()) ** (1 / len(seen))
-    return track.best_score * certainty >= _asked(read.classes, seen)
+    evidence = track.best_score * certainty
+    return evidence >= LEAST_EVIDENCE_WORD or evidence >= _asked(read.classes, seen)
 
 
 def _asked(classes: NDArray[np.uint8], seen: NDArray[np.float32]) -> float:

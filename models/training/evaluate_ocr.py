@@ -85,7 +85,7 @@ def read_crop(reader: Reader, gray: Gray, rows: int) -> tuple[str, Confidences]:
     """Text and the characters' confidences, as the unit would say them of one frame."""
     whole = np.empty((rows, CROP_H, CROP_W), np.uint8)
     scale_rows(gray, whole)
-    classes, sure, _ = decide(reader.read_rows(list(whole)).posteriors)
+    classes, sure = decide(reader.read_rows(list(whole)).posteriors)
     return reveal(classes), sure
 
 
@@ -216,7 +216,7 @@ def calibration(folder: Path, reader: Reader, figures: Figures) -> None:
     samples: list[tuple[str, Confidences, list[str]]] = []
     while len(samples) < RENDERED:
         for crop, text in renderer.crops():
-            classes, certain, _ = decide(reader.read_rows([crop]).posteriors)
+            classes, certain = decide(reader.read_rows([crop]).posteriors)
             if text:
                 samples.append((reveal(classes), certain, [text]))
     sets = {"rendered rows": samples}

@@ -28,7 +28,7 @@ def temperature(logits: npt.NDArray[np.float32], texts: list[str]) -> tuple[floa
 def _error(logits: npt.NDArray[np.float32], texts: list[str]) -> float:
     sure, right = [], []
     for output, text in zip(logits, texts, strict=True):
-        classes, confidence, _ = decide(decode(output, BLANK))
+        classes, confidence = decide(decode(output, BLANK))
         if len(classes) and text:
             sure.append(float(confidence.prod()))
             right.append(fold(reveal(classes)) == fold(text))

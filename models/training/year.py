@@ -184,8 +184,8 @@ def _doubtful(
 
 
 def _read(posteriors: NDArray[np.float32]) -> PlateRead:
-    classes, confidence, _ = decide(posteriors)
-    return PlateRead(classes, posteriors, confidence, None, None, 5, 5)
+    classes, confidence = decide(posteriors)
+    return PlateRead(classes, posteriors, confidence, 5, 5)
 
 
 def _twins(texts: NDArray[np.uint8], rng: np.random.Generator) -> _Doubts:

@@ -83,7 +83,7 @@ def _reads(doubt: float) -> list[PlateRead]:
         classes = rng.choice([2, 5, 8, 11, 28, 31], 6).astype(np.uint8)  # 2, 5, 8, B, S, V: each has a pair
         posteriors = np.full((6, 36), doubt, np.float32)
         posteriors[np.arange(6), classes] = 0.9
-        found.append(PlateRead(classes, posteriors, posteriors.max(axis=1), None, None, 3, 3))
+        found.append(PlateRead(classes, posteriors, posteriors.max(axis=1), 3, 3))
     return found
 
 

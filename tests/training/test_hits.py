@@ -28,7 +28,7 @@ def seen(text: str, said: str | None = None, sure: float = 0.97, **other: float)
     posteriors[np.arange(len(classes)), classes] = sure
     for name, mass in other.items():
         posteriors[int(name[-1]), ALPHABET.index(name.strip("_")[0])] = mass
-    return Seen(text, DUTCH, PlateRead(classes, posteriors, posteriors.max(axis=1), None, None, 5, 5))
+    return Seen(text, DUTCH, PlateRead(classes, posteriors, posteriors.max(axis=1), 5, 5))
 
 
 def test_rendered_passages_are_read_by_the_units_own_code_and_come_again_with_their_seed() -> None:

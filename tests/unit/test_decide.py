@@ -1,8 +1,8 @@
 import base64
 import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -64,16 +64,16 @@ class Road:
         self.sent.append((phase, body))
 
     def drive(
-        self, *texts: str, number: int = 1, score: float = 0.9, sure: float = 0.97, last: float | None = None
+        self, *texts: str, number: int = 1, score: float = 0.9, sure: float = 0.97, lasts: Sequence[float] = ()
     ) -> Track:
-        """One vehicle, one text a frame (a text may be empty), each character ``sure``, the last one ``last``."""
+        """One vehicle, one text a frame (a text may be empty), each character ``sure``, each frame's last ``lasts``."""
         for index, text in enumerate(texts):
             width = 60.0 + 10 * index
             quad = np.array([[20, 20], [20 + width, 20], [20 + width, 40], [20, 40]], np.float32)
             detection = PlateDetection(Box(20, 20, width, 20), quad, 0.9)
             rows = posteriors(text, sure)
-            if last is not None:
-                rows[-1] = posteriors(text[-1], last)
+            if lasts:
+                rows[-1] = posteriors(text[-1], lasts[index])
             reading = PlateReading(rows, 1, min(width / 120, 1.0))
             self.pipeline.passages.setdefault(number, Passage()).add(reading)
             track = Track(number, 0, index, index, index + 1, detection, score)
@@ -123,21 +123,58 @@ def test_one_frame_is_no_hit(road: Road) -> None:
     assert road.sent == []
 
 
-@pytest.mark.parametrize(("stills", "armed", "fused"), [(False, True, 3), (True, True, 4), (False, False, 1)])
-def test_nothing_is_fused_before_two_frames_can_agree_or_where_no_list_is_in_force(
-    stills: bool, armed: bool, fused: int, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def fused(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by how many frames a passage has, each time it is fused."""
+    found: list[int] = []
+    fuse = Passage.fuse
+
+    def noted(self: Passage) -> PlateRead | None:
+        found.append(self.frames)
+        return fuse(self)
+
+    monkeypatch.setattr(Passage, "fuse", noted)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("stills", "armed", "when"), [(False, True, [2, 4]), (True, True, [1, 4]), (False, False, [4])]
+)
+def test_nothing_is_fused_before_two_frames_can_agree_nor_again_while_they_do(
+    stills: bool, armed: bool, when: list[int], fused: list[int]
 ) -> None:
-    road, fuse, calls = Road(stills=stills), Pipeline.fuse, []
-
-    def counted(self: Pipeline, track: Track) -> PlateRead | None:
-        calls.append(track.number)
-        return fuse(self, track)
-
-    monkeypatch.setattr(Pipeline, "fuse", counted)
+    road = Road(stills=stills)
     if not armed:
         road.armed = None
+    road.drive(OTHER, OTHER, OTHER, OTHER)
+    assert fused == when  # and once when the passage ends
+
+
+def test_a_reading_that_is_unsure_or_says_something_else_is_heard(fused: list[int]) -> None:
+    road = Road()
+    road.drive(OTHER, OTHER, "KU99QK", OTHER, OTHER)
+    assert fused == [2, 3, 5]
+    fused.clear()
+    road.drive(OTHER, OTHER, OTHER, number=2, sure=0.85)
+    assert fused == [2, 3, 3]
+    fused.clear()
+    road.drive(OTHER, OTHER, OTHER, number=3, score=0.4)  # not yet a plate
+    assert fused == [2, 3, 3]
+
+
+def test_a_listed_plate_that_was_seen_too_badly_first_is_a_hit_as_soon_as_it_is_seen_well(road: Road) -> None:
+    road.drive(LISTED, LISTED, LISTED, LISTED, lasts=[0.4, 0.4, 0.97, 0.97])
+    assert road.phases == ["first", "final"]
+
+
+def test_a_list_that_comes_while_a_vehicle_passes_is_asked_at_once(road: Road) -> None:
+    old = road.armed
+    assert old is not None
+    new = replace(old, matcher=Matcher(TokenTable.of([(OTHER, GROUP)])))
+    lists = iter([old, new, new])
+    road.decider._armed = lambda: next(lists)
     road.drive(OTHER, OTHER, OTHER)
-    assert len(calls) == fused  # once more when the passage ends
+    assert road.phases == ["first", "final"]
 
 
 def test_a_plate_nobody_listed_leaves_a_count_and_nothing_else(road: Road) -> None:
@@ -154,9 +191,9 @@ def test_lettering_that_the_detector_never_took_for_a_plate_is_no_passage(road: 
 
 
 def test_one_doubtful_character_is_enough_against_a_hit(road: Road) -> None:
-    road.drive(LISTED, LISTED, LISTED, last=0.49)
+    road.drive(LISTED, LISTED, LISTED, lasts=[0.49] * 3)
     assert road.sent == []
-    road.drive(LISTED, LISTED, LISTED, last=0.6)
+    road.drive(LISTED, LISTED, LISTED, lasts=[0.6] * 3)
     assert road.phases == ["first", "final"]
 
 

@@ -203,7 +203,7 @@ def test_a_unit_matches_up_to_the_class_that_its_config_names(tmp_path: Path) ->
     posteriors = np.full((6, 36), 1e-4, np.float32)
     posteriors[np.arange(6), classes] = 0.99
     posteriors[0, [0, 24]] = 0.49
-    read = PlateRead(classes, posteriors, posteriors.max(axis=1), None, None, 5, 5)
+    read = PlateRead(classes, posteriors, posteriors.max(axis=1), 5, 5)
     met = {}
     for step in (MatchClass.EXACT, MatchClass.CONFUSABLE):
         unit = Unit(tmp_path, replace(LIMITS, match=step))

@@ -26,7 +26,7 @@ def passage(
     posteriors[np.arange(len(text)), encode(text)] = confidence
     if seen is not None:
         posteriors[0] *= seen / confidence[0]
-    read = PlateRead(encode(text), posteriors, confidence, None, None, frames, agree)
+    read = PlateRead(encode(text), posteriors, confidence, frames, agree)
     detection = PlateDetection(Box(0, 0, 100, 20), np.zeros((4, 2), np.float32), score)
     return read, Track(1, 0, frames, frames, frames, detection, score)
 

@@ -99,10 +99,12 @@ def test_forgetting_overwrites_the_very_buffers() -> None:
     passage.add(item)
     read = passage.fuse()
     assert read is not None
-    total = passage._choirs[6].total
+    total, told = passage._choirs[6].total, passage._told
+    assert told.any()
     passage.forget()
     assert not item.posteriors.any()
     assert not total.any()
+    assert not told.any()
     forget_read(read)
     assert not read.classes.any()
     assert not read.posteriors.any()

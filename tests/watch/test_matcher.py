@@ -30,7 +30,7 @@ def read(text: str, **seen_too: float) -> PlateRead:
         character, place = name.strip("_")[0], int(name[-1])
         posteriors[place, ALPHABET.index(character)] = mass
         posteriors[place, classes[place]] = 0.97 - mass
-    return PlateRead(classes, posteriors, posteriors.max(axis=1), None, None, 5, 5)
+    return PlateRead(classes, posteriors, posteriors.max(axis=1), 5, 5)
 
 
 def met(found: Match | None) -> tuple[str, str] | None:
@@ -122,7 +122,7 @@ def test_the_likelier_of_two_listed_look_alikes_is_told() -> None:
 
 def test_the_number_of_candidates_is_bounded_whatever_was_read() -> None:
     everything = PlateRead(
-        encode("B8B8B8B8B8B8"), np.full((12, 36), 1 / 36, np.float32), np.full(12, 0.5, np.float32), None, None, 5, 5
+        encode("B8B8B8B8B8B8"), np.full((12, 36), 1 / 36, np.float32), np.full(12, 0.5, np.float32), 5, 5
     )
     most = MOST_DOUBTS + MOST_DOUBTS * (MOST_DOUBTS - 1) // 2
     for paths in (look_alikes, top_paths):
