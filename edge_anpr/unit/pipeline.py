@@ -180,8 +180,12 @@ class Pipeline:
 
     def _is_worth_reading(self, track: Track, detection: PlateDetection) -> bool:
         """Whether a reading can tell more of this passage; recordings and stills are read whatever it costs."""
+        if self.material is not Material.LIVE:
+            return True
+        if detection.is_cut:  # what is read of half a plate has no voice
+            return False
         passage = self.passages.get(track.number)
-        if self.material is not Material.LIVE or passage is None or not passage.decided:
+        if passage is None or not passage.decided:
             return True
         look, width_px = self._read_at[track.number]
         return detection.width_px > LARGER * width_px or self._looks - look >= READ_AGAIN

@@ -164,7 +164,7 @@ def test_half_a_plate_at_the_border_has_no_voice() -> None:
 
 def test_readings_of_cut_plates_are_overwritten_with_the_next_frame_and_when_the_road_is_empty() -> None:
     scripted = Scripted("DB01", "DB01", cut=frozenset({0, 1}))
-    pipeline = Pipeline(scripted, scripted)  # type: ignore[arg-type]
+    pipeline = Pipeline(scripted, scripted, Material.RECORDED)  # type: ignore[arg-type]
     plane = np.zeros((60, 160), np.uint8)
     first, second = (pipeline.see(Frame(index, index, plane, plane)).sightings[0].reading for index in range(2))
     assert first is not None
@@ -174,6 +174,14 @@ def test_readings_of_cut_plates_are_overwritten_with_the_next_frame_and_when_the
     pipeline.clean()
     assert not second.posteriors.any()
     assert scripted.forgotten == 2
+
+
+def test_a_live_unit_does_not_read_half_a_plate() -> None:
+    scripted = Scripted(*["DB37DB"] * 4, cut=frozenset({0, 3}))
+    assert reads(Pipeline(scripted, scripted), scripted, 4) == [1, 2]  # type: ignore[arg-type]
+    recorded = Scripted(*["DB37DB"] * 4, cut=frozenset({0, 3}))
+    pipeline = Pipeline(recorded, recorded, Material.RECORDED)  # type: ignore[arg-type]
+    assert reads(pipeline, recorded, 4) == [0, 1, 2, 3]
 
 
 def reads(pipeline: Pipeline, scripted: Scripted, count: int) -> list[int]:
