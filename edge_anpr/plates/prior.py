@@ -118,8 +118,8 @@ def likelihoods(texts: NDArray[np.uint8]) -> NDArray[np.float64]:
     return table.likelihoods(texts) if table else np.full(len(texts), _anything(texts.shape[1]))
 
 
-def fit_some(texts: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which texts fit a layout, whichever: (texts, characters) to (texts,)."""
+def any_fits(texts: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which texts any layout fits: (texts, characters) to (texts,)."""
     table = TABLES.get(texts.shape[1])
     return np.asarray(table.fits(texts).any(axis=1) if table else np.zeros(len(texts)), np.bool_)
 

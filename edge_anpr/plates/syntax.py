@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_anpr.datatypes import Posteriors
 from edge_anpr.plates.layouts import LAYOUTS, Layout
-from edge_anpr.plates.prior import TABLES, fit_some, likelihoods
+from edge_anpr.plates.prior import TABLES, any_fits, likelihoods
 from edge_anpr.plates.text import ALPHABET
 
 # A country is told when plates that say this are its own this often.
@@ -26,9 +26,6 @@ _OTHER = np.arange(len(ALPHABET), dtype=np.uint8)
 for _a, _b in ("O0", "0O", "I1", "1I"):
     _OTHER[ALPHABET.index(_a)] = ALPHABET.index(_b)
 _IS_EITHER = np.arange(len(ALPHABET)) != _OTHER
-# One of the two for both; and a number for each text, the same for two of different drawings hardly ever.
-_DRAWN = np.minimum(np.arange(len(ALPHABET)), _OTHER).astype(np.int64)
-_KEYS = np.random.default_rng(0).integers(1 << 62, size=64)
 _COUNTRIES = {layout.country for layout in LAYOUTS}
 
 
@@ -58,9 +55,9 @@ def as_seen(posteriors: Posteriors, classes: NDArray[np.uint8]) -> NDArray[np.fl
     return np.asarray(mass + posteriors[places, _OTHER[classes]] * _IS_EITHER[classes], np.float32)
 
 
-def fits_some(classes: NDArray[np.uint8]) -> bool:
+def fits(classes: NDArray[np.uint8]) -> bool:
     """Whether a text fits a layout, whichever."""
-    return bool(fit_some(classes[None])[0])
+    return bool(any_fits(classes[None])[0])
 
 
 def spellings(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -96,11 +93,34 @@ def decide(posteriors: Posteriors) -> tuple[NDArray[np.uint8], NDArray[np.float3
 
 def _weigh(posteriors: Posteriors, classes: NDArray[np.uint8], confidences: NDArray[np.float32]) -> None:
     """Put the likeliest text into ``classes``, and how likely each character of it is into ``confidences``."""
-    places = np.arange(len(classes))
     mass = posteriors + posteriors[:, _OTHER] * _IS_EITHER
-    possible = mass >= LEAST_POSSIBLE
+    possible = _possible(mass, classes)
+    doubted = np.flatnonzero(possible.sum(axis=1) > 1)
+    options = [possible[place].nonzero()[0] for place in doubted]
+    if options:
+        shape = tuple(map(len, options))
+        ways = np.tile(classes, (math.prod(shape), 1))
+        for place, option, picked in zip(doubted, options, np.indices(shape).reshape(len(shape), -1), strict=True):
+            ways[:, place] = option[picked]
+        seen = mass[np.arange(len(classes)), ways].prod(axis=1)
+        weights = (seen * np.where(any_fits(ways), 1.0, FITS_NONE)).reshape(shape)
+        _join_twins(weights, options)
+        best = np.unravel_index(weights.argmax(), shape)
+        for axis, (place, option, index) in enumerate(zip(doubted, options, best, strict=True)):
+            among = np.moveaxis(weights, axis, 0).reshape(len(option), -1).sum(axis=1)
+            classes[place] = option[index]
+            confidences[place] = among[index] / among.sum() * mass[place, option[among > 0]].sum()
+        ways.fill(0)
+    for shown in (mass, possible, *options):
+        shown.fill(0)
+
+
+def _possible(mass: Posteriors, classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which characters may stand where, bool (characters, 36): few enough for ``MOST_WAYS`` texts, with ``classes``."""
+    places = np.arange(len(classes))
+    possible = np.asarray(mass >= LEAST_POSSIBLE, np.bool_)
     possible[places, classes] = possible[places, _OTHER[classes]] = True
-    # Those that are least likely beside the likeliest of their place are left out until there are few enough ways.
+    # Those that are least likely beside the likeliest of their place are left out first.
     shares = mass / mass.max(axis=1, keepdims=True)
     shares[places, classes] = np.inf
     rows, columns = np.nonzero(possible)
@@ -110,23 +130,19 @@ def _weigh(posteriors: Posteriors, classes: NDArray[np.uint8], confidences: NDAr
             break
         possible[rows[index], columns[index]] = False
         sizes[rows[index]] -= 1
-    options = [row.nonzero()[0].astype(np.uint8) for row in possible]
-    picked = np.unravel_index(np.arange(sizes.prod()), sizes)
-    ways = np.stack([option[index] for option, index in zip(options, picked, strict=True)], axis=1)
-    weights = mass[places, ways].prod(axis=1) * np.where(fit_some(ways), 1.0, FITS_NONE)
-    best = ways[int(weights.argmax())].copy()
-    # Ways that are one drawing are one text, as likely as the likelier: each has the mass of both already.
-    drawn = _DRAWN[ways]
-    keys = drawn @ _KEYS[: len(classes)]
-    order = np.lexsort((-weights, keys))
-    first = np.append(True, np.diff(keys[order]) != 0)
-    weights[order[~first]] = 0
-    alike = drawn == _DRAWN[best]
-    told = possible | possible[:, _OTHER]
-    confidences[:] = weights @ alike / weights.sum() * (mass * told / (1 + _IS_EITHER)).sum(axis=1)
-    classes[:] = best
-    for shown in (mass, shares, possible, told, rows, columns, ways, drawn, keys, best, *options):
+    for shown in (shares, rows, columns):
         shown.fill(0)
+    return possible
+
+
+def _join_twins(weights: NDArray[np.float64], options: list[NDArray[np.intp]]) -> None:
+    """Of ways that are one drawing leave the likeliest: each has the mass of both already. An axis for each option."""
+    for axis, option in enumerate(options):
+        along = np.moveaxis(weights, axis, 0)
+        for index, other in enumerate(np.searchsorted(option, _OTHER[option])):
+            if index < other < len(option) and option[other] == _OTHER[option[index]]:
+                along[index] = np.maximum(along[index], along[other])
+                along[other] = 0
 
 
 def likely_layout(classes: NDArray[np.uint8]) -> Layout | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_anpr.datatypes import Corners, Frame, Gray, PlateDetection, PlateRead, PlateReading, Track
 from edge_anpr.errors import Unusable
-from edge_anpr.plates.syntax import as_seen, fits_some
+from edge_anpr.plates.syntax import as_seen, fits
 from edge_anpr.plates.text import ALPHABET, LONGEST
 from edge_anpr.privacy.wipe import scrub, wipe
 from edge_anpr.vision import golden
@@ -265,11 +265,9 @@ def is_plate(read: PlateRead, track: Track, *, still: bool = False) -> bool:
 
 
 def _asked(classes: NDArray[np.uint8], seen: NDArray[np.float32]) -> float:
-    fits = len(classes) > SHORT and fits_some(classes)
+    is_written_so = len(classes) > SHORT and fits(classes)
     clear = (seen >= SURE_KIND) & _IS_CLEAR[classes]
     digits = np.count_nonzero(clear & (classes < 10))
     if not 0 < digits < np.count_nonzero(clear):
-        return LEAST_EVIDENCE_EITHER if fits else LEAST_EVIDENCE_WORD
-    if fits:
-        return LEAST_EVIDENCE_LAYOUT
-    return LEAST_EVIDENCE_MIXED
+        return LEAST_EVIDENCE_EITHER if is_written_so else LEAST_EVIDENCE_WORD
+    return LEAST_EVIDENCE_LAYOUT if is_written_so else LEAST_EVIDENCE_MIXED

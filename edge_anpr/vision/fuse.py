@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_anpr.datatypes import PlateRead, PlateReading, Posteriors
-from edge_anpr.plates.syntax import decide, fitting
+from edge_anpr.plates.syntax import decide, fits
 from edge_anpr.plates.text import ALPHABET
 from edge_anpr.privacy.wipe import wipe
 
@@ -132,10 +132,7 @@ class Passage:
         classes, confidences = decide(posteriors)
         # Where layouts had a say, a frame that said what most of the mass did agrees too: it says the same as others.
         said, folded = _FOLD[posteriors.argmax(axis=1)], _FOLD[classes]
-        if said.data == folded.data:  # bytes, which compare in a tenth of the time of arrays
-            agree = sum(voice.folded.data == folded.data for voice in choir.voices)
-        else:
-            agree = sum(bool(((voice.folded == folded) | (voice.folded == said)).all()) for voice in choir.voices)
+        agree = sum(voice.folded.data in (folded.data, said.data) for voice in choir.voices)  # as bytes, which is quick
         wipe(said, self._told)
         self._told = folded
         return PlateRead(
@@ -226,6 +223,6 @@ def _gap(long: Posteriors, short: Posteriors) -> int:
 
 def _fits(total: Posteriors) -> float:
     classes = total.argmax(axis=1).astype(np.uint8)
-    fits = bool(fitting(classes))
+    likely = 1.0 if fits(classes) else NO_LAYOUT
     wipe(classes)
-    return 1.0 if fits else NO_LAYOUT
+    return likely

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from edge_anpr.plates import syntax
-from edge_anpr.plates.prior import fit_some
+from edge_anpr.plates.prior import any_fits
 from edge_anpr.plates.syntax import decide, fitting, grouped, likely_layout
 from edge_anpr.plates.text import ALPHABET, encode, reveal
 
@@ -82,11 +82,20 @@ def test_what_layouts_say_makes_a_reading_that_fits_surer_and_another_less_sure(
 
 def test_two_ways_to_write_one_drawing_do_not_count_twice() -> None:
     """Belgium writes a D there, or an O; that it may also be a 0 makes neither of them likelier."""
-    _, confidences = decide(doubted("1ADB123", (2, "O", 0.3), (2, "0", 0.14)))
-    assert confidences[2] == pytest.approx(0.55, abs=0.01)
+    for text, place in (("1ADB123", 2), ("1DBD01", 1)):  # and the Netherlands here, or a 0
+        _, confidences = decide(doubted(text, (place, "O", 0.3), (place, "0", 0.14)))
+        assert confidences[place] == pytest.approx(0.55, abs=0.01)
     # Nor do they count for less where there are too many ways to weigh all of them.
     many = seen("0" * 12, O=0.4) * np.float32(0.9)
     assert decide(many)[1] == pytest.approx(0.9 * 0.99, abs=0.01)
+
+
+def test_a_doubtful_character_beside_which_nothing_is_possible_stands() -> None:
+    posteriors = np.full((4, 36), 0.3 / 35, np.float32)
+    posteriors[np.arange(4), encode("HELP")] = 0.7
+    classes, confidences = decide(posteriors)
+    assert reveal(classes) == "HELP"
+    assert confidences == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize("length", [1, 6, 12, 20])
@@ -97,9 +106,9 @@ def test_however_doubtful_a_text_is_few_ways_to_read_it_are_weighed(
 
     def counted(texts: np.ndarray) -> np.ndarray:
         weighed.append(len(texts))
-        return fit_some(texts)
+        return any_fits(texts)
 
-    monkeypatch.setattr(syntax, "fit_some", counted)
+    monkeypatch.setattr(syntax, "any_fits", counted)
     for likely in ("O", "K"):
         posteriors = np.full((length, 36), 0.026, np.float32)
         posteriors[:, ALPHABET.index(likely)] = 0.09
