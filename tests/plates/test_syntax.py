@@ -82,7 +82,7 @@ def test_what_layouts_say_makes_a_reading_that_fits_surer_and_another_less_sure(
 
 def test_two_ways_to_write_one_drawing_do_not_count_twice() -> None:
     """Belgium writes a D there, or an O; that it may also be a 0 makes neither of them likelier."""
-    for text, place in (("1ADB123", 2), ("1DBD01", 1)):  # and the Netherlands here, or a 0
+    for text, place in (("1ADB123", 2), ("2DBD34", 1)):  # and the Netherlands here, or a 0
         _, confidences = decide(doubted(text, (place, "O", 0.3), (place, "0", 0.14)))
         assert confidences[place] == pytest.approx(0.55, abs=0.01)
     # Nor do they count for less where there are too many ways to weigh all of them.
