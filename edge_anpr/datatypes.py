@@ -151,7 +151,7 @@ class PlateRead:
 
     ``classes`` (uint8, one class per character) is the wipeable form of the text: see ``plates.text``; ``posteriors``
     (characters, 36) is what they were decided from. ``frames`` readings took part, ``agree`` of them say this by
-    themselves.
+    themselves. ``is_caption``: it is written over the picture.
     """
 
     classes: NDArray[np.uint8] = field(repr=False)
@@ -159,6 +159,7 @@ class PlateRead:
     char_confidence: NDArray[np.float32] = field(repr=False)
     frames: int
     agree: int
+    is_caption: bool = False
 
     @property
     def confidence(self) -> float:

@@ -175,6 +175,10 @@ class Pipeline:
                 passage.add(*plates)
                 self._read_at[here.number] = self._looks, detection.width_px
             sightings[index] = Sighting(here, detection, plate)
+        if self.material is not Material.STILL:
+            for sighting in sightings:
+                if known := self.passages.get(sighting.track.number):
+                    known.surroundings.look(frame.luma, sighting.detection.box)
         end = time.perf_counter()
         return Seen(sightings, ended, (detected - begin) * 1e3, (read - reading) * 1e3, (end - begin) * 1e3)
 
@@ -249,6 +253,8 @@ def _corners(width: int, height: int) -> Corners:
 
 def is_plate(read: PlateRead, track: Track, *, still: bool = False) -> bool:
     """Whether the evidence is enough to call it a plate; of a still picture one reading has to do."""
+    if read.is_caption:
+        return False
     # What is longer than a list may name is a panel, with a telephone number and a word.
     if not LEAST_CHARACTERS <= len(read.classes) <= LONGEST or read.confidence < LEAST_CHARACTER:
         return False

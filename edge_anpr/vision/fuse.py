@@ -11,6 +11,7 @@ from edge_anpr.datatypes import PlateRead, PlateReading, Posteriors
 from edge_anpr.plates.syntax import decide, fits
 from edge_anpr.plates.text import ALPHABET
 from edge_anpr.privacy.wipe import wipe
+from edge_anpr.vision.caption import Surroundings
 
 MOST_READINGS = 48
 # A reading with a character more or less than most still speaks for the others, half as loud.
@@ -68,6 +69,7 @@ class Passage:
     def __init__(self) -> None:
         self._choirs: dict[int, _Choir] = {}
         self._count = 0
+        self.surroundings = Surroundings()
         self.frames = 0
         self.decided = False
         self.settled: object = None
@@ -141,6 +143,7 @@ class Passage:
             char_confidence=confidences,
             frames=self.frames,
             agree=min(agree, self.frames),
+            is_caption=self.surroundings.is_caption,
         )
 
     def _choose(self) -> int | None:
@@ -171,6 +174,7 @@ class Passage:
 
     def forget(self) -> None:
         """Overwrite every reading."""
+        self.surroundings.forget()
         wipe(self._told)
         for choir in self._choirs.values():
             wipe(choir.total)

@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from captions import Captions, measured_fonts
+from captions import Captions, Font, measured_fonts
 from figures import Figures
 from glyphs import drawn_faces
 from pasting import apart, clutter, lay, lit, seen_quad
@@ -35,6 +35,8 @@ LEAST_PX = 11.0
 WIDTHS_PX = (0, 20, 32, 48, 96, 200, 10_000)
 SWEEP_PX = (20, 24, 28, 32, 40, 50, 64, 80, 100, 130, 170, 220, 300, 400, 500, 600)
 SWEEP_OF, NEGATIVES, CAPTIONED = 25, 5000, 1000
+# Clips of plate-free pictures that drift under what is written over them.
+DRIFTING, DRIFTING_FRAMES, DRIFTING_FPS = 200, 36, 12.0
 # Low enough that the precision-recall curve is complete.
 AP_THRESHOLD = 0.02
 
@@ -243,32 +245,47 @@ def negatives(data: Path, figures: Figures) -> None:
         rng = np.random.default_rng(990_007)
         told = _told(_captioned(_plate_free(data, rng), Captions(rng, fonts), rng), CAPTIONED, "captioned")
         figures.counts.append(("plate-free pictures with times and names written over them: passages", told, CAPTIONED))
+        rng = np.random.default_rng(990_008)
+        told = _told(_drifting(_plate_free(data, rng), fonts, rng), DRIFTING, "drifting", DRIFTING_FRAMES)
+        figures.counts.append(("clips of such pictures, drifting under what is written over them", told, DRIFTING))
 
 
-def _told(pictures: Iterator[Gray], of: int, what: str) -> int:
-    """In how many of the next pictures ``edge-anpr read`` tells of a passage."""
+def _told(items: Iterator[list[Gray]], of: int, what: str, frames: int = 1) -> int:
+    """In how many of the next ones ``edge-anpr read`` tells of a passage: pictures, or clips of so many frames."""
     told = 0
-    with tempfile.TemporaryDirectory() as folder, progress(of, what) as step:
+    with tempfile.TemporaryDirectory() as folder, progress(of * frames, what) as step:
         for start in range(0, of, 250):
-            names = [str(Path(folder) / f"{index}.png") for index in range(min(250, of - start))]
-            for name in names:
-                cv2.imwrite(name, next(pictures))
+            files = [_written(Path(folder) / str(index), next(items)) for index in range(min(250, of - start))]
             lines: list[dict[str, Any]] = []
-            reading.read(reading.plan(tuple(names)), lines.append, every=1, with_frames=False, threads=1, step=step)
+            reading.read(reading.plan(tuple(files)), lines.append, every=1, with_frames=False, threads=1, step=step)
             told += len({line["source"] for line in lines})
     return told
 
 
-def _lettered(grounds: Iterator[Gray], masks: list[dict[str, Gray]], rng: np.random.Generator) -> Iterator[Gray]:
+def _written(stem: Path, frames: list[Gray]) -> str:
+    if len(frames) == 1:
+        name = str(stem.with_suffix(".png"))
+        cv2.imwrite(name, frames[0])
+        return name
+    name = str(stem.with_suffix(".avi"))
+    high, wide = frames[0].shape
+    writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*"MJPG"), DRIFTING_FPS, (wide, high), isColor=False)
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    return name
+
+
+def _lettered(grounds: Iterator[Gray], masks: list[dict[str, Gray]], rng: np.random.Generator) -> Iterator[list[Gray]]:
     for index, ground in enumerate(grounds):
         picture = np.asarray(cv2.resize(ground, (800, 600), interpolation=cv2.INTER_LINEAR), np.uint8)
         if index % 2:
             for _ in range(int(rng.integers(1, 4))):
                 _put_clutter(picture, masks, rng)
-        yield picture
+        yield [picture]
 
 
-def _captioned(grounds: Iterator[Gray], captions: Captions, rng: np.random.Generator) -> Iterator[Gray]:
+def _captioned(grounds: Iterator[Gray], captions: Captions, rng: np.random.Generator) -> Iterator[list[Gray]]:
     """By day and by night."""
     for ground in grounds:
         picture = np.asarray(cv2.resize(ground, (800, 600), interpolation=cv2.INTER_LINEAR), np.uint8)
@@ -276,7 +293,25 @@ def _captioned(grounds: Iterator[Gray], captions: Captions, rng: np.random.Gener
             picture = (picture * rng.uniform(0.1, 0.6)).astype(np.uint8)
         for _ in range(int(rng.integers(1, 4))):
             captions.write(picture)
-        yield picture
+        yield [picture]
+
+
+def _drifting(grounds: Iterator[Gray], fonts: list[Font], rng: np.random.Generator) -> Iterator[list[Gray]]:
+    """The same for a while: the picture moves by up to 8 px a frame, what is written over it stays."""
+    for ground in grounds:
+        larger = cv2.resize(ground, (1200, 900), interpolation=cv2.INTER_LINEAR) * rng.choice([1.0, 0.3])
+        begin, end = rng.uniform((0, 0), (400, 300), (2, 2))
+        seed, captions, noise = int(rng.integers(2**31)), int(rng.integers(1, 4)), float(rng.uniform(0, 4))
+        frames = []
+        for way in np.linspace(0, 1, DRIFTING_FRAMES):
+            x, y = (begin + (end - begin) * way).round().astype(int)
+            part = larger[y : y + 600, x : x + 800]
+            picture = np.clip(part + rng.normal(0, noise, part.shape), 0, 255).astype(np.uint8)
+            written = Captions(np.random.default_rng(seed), fonts)  # the same ones in each frame
+            for _ in range(captions):
+                written.write(picture)
+            frames.append(picture)
+        yield frames
 
 
 def _put_clutter(picture: Gray, masks: list[dict[str, Gray]], rng: np.random.Generator) -> None:

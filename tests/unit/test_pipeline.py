@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -247,3 +248,20 @@ def test_a_still_that_is_more_than_a_plate_is_not() -> None:
             Frame(0, 0, *[np.zeros(shape, np.uint8)] * 2)
         )
         assert set(scripted.margins) == set(MARGINS)
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_what_stands_still_over_a_moving_picture_is_no_plate(moves: bool) -> None:
+    scripted = Scripted(*["DB37DB"] * 12)
+    pipeline = Pipeline(scripted, scripted, Material.RECORDED)  # type: ignore[arg-type]
+    coarse = np.random.default_rng(1).integers(0, 200, (5, 33)).astype(np.uint8)
+    ground = np.asarray(cv2.resize(coarse, (400, 60), interpolation=cv2.INTER_CUBIC), np.uint8)
+    for index in range(12):
+        plane = ground[:, 9 * index * moves :][:, :160].copy()
+        plane[20:42, 20:120] = 220
+        pipeline.see(Frame(index, index * 80_000_000, plane, plane))
+    (track,) = pipeline.tracker.finish()
+    read = pipeline.fuse(track)
+    assert read is not None
+    assert read.is_caption is moves
+    assert is_plate(read, track) is not moves

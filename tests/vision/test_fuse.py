@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edge_anpr.datatypes import PlateReading
+from edge_anpr.datatypes import Box, PlateReading
 from edge_anpr.plates.text import ALPHABET, reveal
 from edge_anpr.vision.fuse import DECIDED, MOST_READINGS, Passage, align, forget_read
 
@@ -101,7 +101,11 @@ def test_forgetting_overwrites_the_very_buffers() -> None:
     assert read is not None
     total, told = passage._choirs[6].total, passage._told
     assert told.any()
+    passage.surroundings.look(np.full((40, 120), 90, np.uint8), Box(20, 10, 60, 14))
+    around = passage.surroundings._before
     passage.forget()
+    assert around is not None
+    assert not around.any()
     assert not item.posteriors.any()
     assert not total.any()
     assert not told.any()
