@@ -60,9 +60,9 @@ _IS_CLEAR = np.array([character not in "0O1I" for character in ALPHABET])
 # A box that ends within so many of the detector's pixels of the border may be a part of a longer plate. Other frames of
 # a passage show all of it; a still picture does not, and there such plates are whole: 14 of 557 on the training photos.
 TOUCHES_PX = 1.5
-# A passage that is decided is read again when it is seen so much larger, and every so many looks, in case another
-# vehicle has taken its place.
-LARGER, READ_AGAIN = 1.25, 5
+# A passage that is decided is read again when it is seen so much larger, and after so many seconds, in case another
+# vehicle has taken its place; at once when it was.
+LARGER, READ_AGAIN_S = 1.25, 0.8
 # A hit has consequences, so there one doubtful character is enough to doubt it.
 LEAST_HIT_CONFIDENCE = 0.5
 
@@ -111,8 +111,7 @@ class Pipeline:
     tracker: Tracker = field(default_factory=lambda: Tracker(MAX_GAP_NS))
     passages: dict[int, Passage] = field(default_factory=dict)
     gaze: Gaze = field(default_factory=Gaze)
-    _looks: int = 0
-    _read_at: dict[int, tuple[int, float]] = field(default_factory=dict)
+    _read_at: dict[int, Track] = field(default_factory=dict)
     _denied: set[int] = field(default_factory=set)
     _voiceless: list[PlateReading] = field(default_factory=list)
 
@@ -149,10 +148,7 @@ class Pipeline:
         detected = time.perf_counter()
         tracks, ended = self.tracker.update(detections, frame.index, frame.captured_ns)
         reading = time.perf_counter()
-        self._looks += 1
-        wanted = [
-            index for index, detection in enumerate(detections) if self._is_worth_reading(tracks[index], detection)
-        ]
+        wanted = [index for index, track in enumerate(tracks) if self._is_worth_reading(track)]
         # In turn, and so that all have their turn too where every second or third frame is looked at.
         turn = (frame.index + frame.index // len(MARGINS)) % len(MARGINS)
         margins = MARGINS if self.material is Material.STILL else (MARGINS[turn],)
@@ -173,26 +169,27 @@ class Pipeline:
                 self._voiceless += plates
             else:
                 passage.add(*plates)
-                self._read_at[here.number] = self._looks, detection.width_px
+                if self.material is not Material.STILL:
+                    passage.surroundings.look(frame.luma, detection.box)
+                self._read_at[here.number] = here
             sightings[index] = Sighting(here, detection, plate)
-        if self.material is not Material.STILL:
-            for sighting in sightings:
-                if known := self.passages.get(sighting.track.number):
-                    known.surroundings.look(frame.luma, sighting.detection.box)
         end = time.perf_counter()
         return Seen(sightings, ended, (detected - begin) * 1e3, (read - reading) * 1e3, (end - begin) * 1e3)
 
-    def _is_worth_reading(self, track: Track, detection: PlateDetection) -> bool:
+    def _is_worth_reading(self, track: Track) -> bool:
         """Whether a reading can tell more of this passage; recordings and stills are read whatever it costs."""
         if self.material is not Material.LIVE:
             return True
-        if detection.is_cut:  # what is read of half a plate has no voice
+        if track.detection.is_cut:  # what is read of half a plate has no voice
             return False
         passage = self.passages.get(track.number)
-        if passage is None or not passage.decided:
+        if passage is None or not passage.decided or track.number in self._denied:
             return True
-        look, width_px = self._read_at[track.number]
-        return detection.width_px > LARGER * width_px or self._looks - look >= READ_AGAIN
+        last = self._read_at[track.number]
+        return (
+            track.detection.width_px > LARGER * last.detection.width_px
+            or track.last_ns - last.last_ns >= READ_AGAIN_S * 1e9
+        )
 
     def _is_another(self, track: Track, plate: PlateReading) -> bool:
         """Whether another vehicle has taken this one's place, in a queue or behind a gap in the picture.

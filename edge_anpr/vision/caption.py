@@ -27,7 +27,7 @@ LEAVES = 1.0
 MORE, GRAYS, ALIKE, SMOOTH = 1.3, 0.5, 0.9, 0.4
 # Passers-by change the surroundings of a parked car at times, a moving picture those of a caption mostly.
 LEAST_LOOKS, MOSTLY = 4, 0.5
-# Shadows wander in minutes: compared is what lies at most so many looks apart.
+# Shadows wander in minutes: compared is what lies at most so many looks apart, 20 s of a decided passage.
 RENEWED = 25
 LEAST_PIXELS = 24
 
