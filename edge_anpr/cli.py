@@ -216,8 +216,9 @@ def bench(
 ) -> None:
     """Measure what a frame costs here, beside what the two networks alone cost; the demo's clip, or a SOURCE of yours.
 
-    Frames are decoded first, and taken as a live unit takes them: what does not move is not looked at. The last line
-    is the one to show others. On a shared machine compare ratios, not milliseconds.
+    Frames are decoded first, and taken as a live unit takes them: what does not move is not looked at. "bare" are the
+    network passes that a look made, once more; "full" is one pass of each network at its own size. The last line is
+    the one to show others. On a shared machine compare ratios, not milliseconds.
     """
     from edge_anpr.tools import bench as benching
     from edge_anpr.tools.terminal import progress, table

@@ -38,7 +38,8 @@ from edge_anpr.watch.watchlist import Header, Mandate
 
 # Decoded frames are kept, so that decoding is no part of the figures; of 1080p with its colours 64 have 130 MB.
 MOST_BYTES = 130_000_000
-STAGES = ("attention", "detect", "read", "rest", "decide", "look", "bare")
+STAGES = ("attention", "detect", "read", "rest", "decide", "look", "bare", "full")
+RATIOS = {"look / bare": "ratio_to_bare", "look / full": "ratio_to_full"}
 # Plates of twelve characters, which no country issues: each passage is asked for in a list, and none is in it.
 LISTED = 10_000
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -62,6 +63,10 @@ class _Noted(Network):
             one.run()
         self.made.clear()
         return time.thread_time() - begin
+
+    def full(self) -> Pass:
+        """A pass at the network's own size, that is not noted."""
+        return super().bind(np.zeros((1, 1, self.card.height, self.card.width), np.uint8))
 
 
 class _NotedPass(Pass):
@@ -107,7 +112,7 @@ class _Tally:
         self.frames = self.asleep = self.plates = self.readings = self.passages = 0
         self.cpu_s = 0.0
         self.ms: dict[str, list[float]] = {stage: [] for stage in STAGES}
-        self.ratios: list[float] = []
+        self.ratios: dict[str, list[float]] = {name: [] for name in RATIOS.values()}
 
     def frame(self, glance: Glance, attention_s: float) -> None:
         self.frames += 1
@@ -115,8 +120,11 @@ class _Tally:
         self.cpu_s += attention_s
         self.ms["attention"].append(attention_s * 1e3)
 
-    def look(self, seen: Seen, decide_s: float, look_s: float, bare_s: float) -> None:
-        """``look_s``: the whole frame, from the question whether it is worth it to the decision."""
+    def look(self, seen: Seen, decide_s: float, look_s: float, *, bare_s: float, full_s: float) -> None:
+        """``look_s``: the whole frame, from the question whether it is worth it to the decision.
+
+        ``bare_s``: the passes that it made; ``full_s``: one of each network at its own size.
+        """
         self.cpu_s += look_s - self.ms["attention"][-1] / 1e3
         self.plates += len(seen.sightings)
         self.readings += sum(sighting.reading is not None for sighting in seen.sightings)
@@ -126,7 +134,9 @@ class _Tally:
         self.ms["decide"].append(decide_s * 1e3)
         self.ms["look"].append(look_s * 1e3)
         self.ms["bare"].append(bare_s * 1e3)
-        self.ratios.append(look_s / max(bare_s, 1e-9))
+        self.ms["full"].append(full_s * 1e3)
+        self.ratios["ratio_to_bare"].append(look_s / max(bare_s, 1e-9))
+        self.ratios["ratio_to_full"].append(look_s / max(full_s, 1e-9))
 
 
 class Bench:
@@ -139,6 +149,7 @@ class Bench:
         self.detector, self.ocr = _Noted("detector", "quad13-s8", threads), _Noted("ocr", "ctc", threads)
         # Inputs are bound when a picture of their size comes first, as in a live unit once.
         self._find, self._read = Detector(self.detector, DETECTION_THRESHOLD), Reader(self.ocr)
+        self._full = self.detector.full(), self.ocr.full()
         self.pipeline().clean()
         group = Group("NL", "bench", 1, 2**62)
         header = Header("bench", 1, _NEVER, _NEVER, ("*",), Mandate("", "", "", _NEVER))
@@ -175,13 +186,19 @@ class Bench:
                 if seen.ended:
                     pipeline.tidy()
                 end = time.thread_time()
-                tally.look(seen, end - deciding, end - begin, self._bare_s())
+                tally.look(seen, end - deciding, end - begin, bare_s=self._bare_s(), full_s=self._full_s())
             step(1)
         _end(pipeline, decider, material[-1])
         tally.passages += counters.passages
 
     def _bare_s(self) -> float:
         return self.detector.again_s() + self.ocr.again_s()
+
+    def _full_s(self) -> float:
+        begin = time.thread_time()
+        for one in self._full:
+            one.run()
+        return time.thread_time() - begin
 
 
 def measure(bench: Bench, material: Sequence[Frame], *, rounds: int, step: Callable[[int], None]) -> Told:
@@ -196,7 +213,7 @@ def measure(bench: Bench, material: Sequence[Frame], *, rounds: int, step: Calla
             bench.round(material, tally, step)
             power.look()
     height, width = material[0].luma.shape
-    looks = len(tally.ratios)
+    looks = len(tally.ms["look"])
     return {
         "version": edge_anpr.__version__,
         "machine": machine.name(),
@@ -213,7 +230,7 @@ def measure(bench: Bench, material: Sequence[Frame], *, rounds: int, step: Calla
         "readings": tally.readings,
         "passages": tally.passages,
         "ms": {stage: _spread(values) for stage, values in tally.ms.items()},
-        "ratio_to_bare": _spread(tally.ratios),
+        **{name: _spread(values) for name, values in tally.ratios.items()},
         "looks_per_second_at_most": round(1e3 / float(np.mean(tally.ms["look"])), 1) if looks else None,
         "cpu_ms_per_frame": round(tally.cpu_s * 1e3 / tally.frames, 3),
         "core_percent": round(100 * tally.cpu_s / tally.frames * _fps(material), 1),
@@ -282,15 +299,14 @@ def rows(told: Told, old: Told | None) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for name, of in (
         *((f"{stage}, ms", told["ms"][stage]) for stage in STAGES),
-        ("look / bare", told["ratio_to_bare"]),
+        *((name, told[key]) for name, key in RATIOS.items()),
     ):
         if of is None:
             continue
         line = (name, f"{of['p50']:.3f}", f"{of['p95']:.3f}")
         before = None
         if old is not None:
-            stage = name.removesuffix(", ms")
-            before = old["ms"].get(stage) if stage in STAGES else old["ratio_to_bare"]
+            before = old.get(RATIOS[name]) if name in RATIOS else old["ms"].get(name.removesuffix(", ms"))
         found.append((*line, *_compared(of["p50"], before["p50"] if before else None)) if old is not None else line)
     for key in ("cpu_ms_per_frame", "core_percent", "cpu_ms_per_passage", "rss_mb", "peak_mb"):
         if told[key] is not None:
