@@ -227,7 +227,7 @@ def bench(
     old = json.loads(compare.read_text("utf-8")) if compare else None
     ready = benching.Bench(threads)
     material = benching.frames(clip, lores)
-    with progress(len(material) * (rounds + 1), "looking") as step:
+    with progress(len(material) * (rounds + 2), "looking") as step:
         told = benching.measure(ready, material, rounds=rounds, step=step)
     if as_json:
         click.echo(json.dumps(told, indent=1))

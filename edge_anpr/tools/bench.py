@@ -38,7 +38,8 @@ from edge_anpr.watch.watchlist import Header, Mandate
 
 # Decoded frames are kept, so that decoding is no part of the figures; of 1080p with its colours 64 have 130 MB.
 MOST_BYTES = 130_000_000
-STAGES = ("attention", "detect", "read", "rest", "decide", "look", "bare", "full")
+PARTS = ("attention", "detect", "read", "rest", "decide", "look")
+STAGES = (*PARTS, "bare", "full")
 RATIOS = {"look / bare": "ratio_to_bare", "look / full": "ratio_to_full"}
 # Plates of twelve characters, which no country issues: each passage is asked for in a list, and none is in it.
 LISTED = 10_000
@@ -52,6 +53,7 @@ class _Noted(Network):
     def __init__(self, name: str, decoder: str, threads: int) -> None:
         super().__init__(shipped(name), name, decoder, threads=threads)
         self.made: list[Pass] = []
+        self.full = super().bind(np.zeros((1, 1, self.card.height, self.card.width), np.uint8))
 
     def bind(self, array: Input) -> Pass:
         return _NotedPass(super().bind(array), self.made)
@@ -63,10 +65,6 @@ class _Noted(Network):
             one.run()
         self.made.clear()
         return time.thread_time() - begin
-
-    def full(self) -> Pass:
-        """A pass at the network's own size, that is not noted."""
-        return super().bind(np.zeros((1, 1, self.card.height, self.card.width), np.uint8))
 
 
 class _NotedPass(Pass):
@@ -111,8 +109,9 @@ class _Tally:
     def __init__(self) -> None:
         self.frames = self.asleep = self.plates = self.readings = self.passages = 0
         self.cpu_s = 0.0
-        self.ms: dict[str, list[float]] = {stage: [] for stage in STAGES}
-        self.ratios: dict[str, list[float]] = {name: [] for name in RATIOS.values()}
+        self.ms: dict[str, list[float]] = {stage: [] for stage in PARTS}
+        self.beside_ms: list[float] = []
+        self.ratios: list[float] = []
 
     def frame(self, glance: Glance, attention_s: float) -> None:
         self.frames += 1
@@ -120,11 +119,8 @@ class _Tally:
         self.cpu_s += attention_s
         self.ms["attention"].append(attention_s * 1e3)
 
-    def look(self, seen: Seen, decide_s: float, look_s: float, *, bare_s: float, full_s: float) -> None:
-        """``look_s``: the whole frame, from the question whether it is worth it to the decision.
-
-        ``bare_s``: the passes that it made; ``full_s``: one of each network at its own size.
-        """
+    def look(self, seen: Seen, decide_s: float, look_s: float, beside_s: float) -> None:
+        """``look_s``: the whole frame, from the question whether it is worth it to the decision."""
         self.cpu_s += look_s - self.ms["attention"][-1] / 1e3
         self.plates += len(seen.sightings)
         self.readings += sum(sighting.reading is not None for sighting in seen.sightings)
@@ -133,10 +129,8 @@ class _Tally:
         self.ms["rest"].append(seen.total_ms - seen.detect_ms - seen.ocr_ms)
         self.ms["decide"].append(decide_s * 1e3)
         self.ms["look"].append(look_s * 1e3)
-        self.ms["bare"].append(bare_s * 1e3)
-        self.ms["full"].append(full_s * 1e3)
-        self.ratios["ratio_to_bare"].append(look_s / max(bare_s, 1e-9))
-        self.ratios["ratio_to_full"].append(look_s / max(full_s, 1e-9))
+        self.beside_ms.append(beside_s * 1e3)
+        self.ratios.append(look_s / max(beside_s, 1e-9))
 
 
 class Bench:
@@ -149,7 +143,6 @@ class Bench:
         self.detector, self.ocr = _Noted("detector", "quad13-s8", threads), _Noted("ocr", "ctc", threads)
         # Inputs are bound when a picture of their size comes first, as in a live unit once.
         self._find, self._read = Detector(self.detector, DETECTION_THRESHOLD), Reader(self.ocr)
-        self._full = self.detector.full(), self.ocr.full()
         self.pipeline().clean()
         group = Group("NL", "bench", 1, 2**62)
         header = Header("bench", 1, _NEVER, _NEVER, ("*",), Mandate("", "", "", _NEVER))
@@ -168,11 +161,21 @@ class Bench:
             append=lambda *_: None, with_evidence=False, stills=False, utc_of=lambda _: _NEVER,
         )  # fmt: skip
 
-    def round(self, material: Sequence[Frame], tally: _Tally, step: Callable[[int], None]) -> None:
-        """All frames once, as a live unit takes them."""
+    def round(
+        self,
+        material: Sequence[Frame],
+        tally: _Tally,
+        step: Callable[[int], None],
+        beside: Callable[[], float] | None = None,
+    ) -> None:
+        """All frames once, as a live unit takes them.
+
+        ``beside``: runs what each look is compared with, and tells its seconds; the passes that it made, bare.
+        """
         pipeline, attention, counters = self.pipeline(), Attention(), Counters()
         decider = self.decider(pipeline, counters)
-        self._bare_s()
+        beside = beside or self._bare_s
+        beside()
         for frame in material:
             begin = time.thread_time()
             glance = attention.glance(frame, pipeline.tracker.under_way)
@@ -186,7 +189,7 @@ class Bench:
                 if seen.ended:
                     pipeline.tidy()
                 end = time.thread_time()
-                tally.look(seen, end - deciding, end - begin, bare_s=self._bare_s(), full_s=self._full_s())
+                tally.look(seen, end - deciding, end - begin, beside())
             step(1)
         _end(pipeline, decider, material[-1])
         tally.passages += counters.passages
@@ -194,26 +197,27 @@ class Bench:
     def _bare_s(self) -> float:
         return self.detector.again_s() + self.ocr.again_s()
 
-    def _full_s(self) -> float:
-        begin = time.thread_time()
-        for one in self._full:
-            one.run()
-        return time.thread_time() - begin
+    def full_s(self) -> float:
+        """Seconds of one pass of each network at its own size."""
+        for network in (self.detector, self.ocr):
+            network.made[:] = [network.full]
+        return self._bare_s()
 
 
 def measure(bench: Bench, material: Sequence[Frame], *, rounds: int, step: Callable[[int], None]) -> Told:
-    """Look at the frames so many times over, once more before that, and tell what it took.
+    """Look at the frames so many times over, once more before and after that, and tell what it took.
 
     ``step`` hears of each frame.
     """
-    tally = _Tally()
+    tally, full = _Tally(), _Tally()
     bench.round(material, _Tally(), step)
     with machine.Power() as power:
         for _ in range(rounds):
             bench.round(material, tally, step)
             power.look()
+    bench.round(material, full, step, bench.full_s)
     height, width = material[0].luma.shape
-    looks = len(tally.ms["look"])
+    looks = len(tally.ratios)
     return {
         "version": edge_anpr.__version__,
         "machine": machine.name(),
@@ -229,8 +233,13 @@ def measure(bench: Bench, material: Sequence[Frame], *, rounds: int, step: Calla
         "plates": tally.plates,
         "readings": tally.readings,
         "passages": tally.passages,
-        "ms": {stage: _spread(values) for stage, values in tally.ms.items()},
-        **{name: _spread(values) for name, values in tally.ratios.items()},
+        "ms": {
+            **{stage: _spread(values) for stage, values in tally.ms.items()},
+            "bare": _spread(tally.beside_ms),
+            "full": _spread(full.beside_ms),
+        },
+        "ratio_to_bare": _spread(tally.ratios),
+        "ratio_to_full": _spread(full.ratios),
         "looks_per_second_at_most": round(1e3 / float(np.mean(tally.ms["look"])), 1) if looks else None,
         "cpu_ms_per_frame": round(tally.cpu_s * 1e3 / tally.frames, 3),
         "core_percent": round(100 * tally.cpu_s / tally.frames * _fps(material), 1),

@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _told(ready: bench.Bench, material: scenes.Frames, name: str, rounds: int) -> dict[str, Any]:
-    with progress(len(material) * (rounds + 1), name) as step:
+    with progress(len(material) * (rounds + 2), name) as step:
         told = bench.measure(ready, material, rounds=rounds, step=step)
     material.clear()
     release()
