@@ -90,10 +90,12 @@ def one_after_another(index: int) -> tuple[np.ndarray, Box]:
 
 
 def swaying(index: int) -> tuple[np.ndarray, Box]:
-    """With its body, by a third of its height."""
-    down = 8 * (index % 4 > 0)
-    picture = np.roll(stamp(view(40), BOX), down, axis=0)
-    return noisy(picture, index), Box(BOX.left, BOX.top + down, BOX.width, BOX.height)
+    """By a fifth of the plate's height, and its bumper and grille show more of it than the plate does."""
+    down = 5 * (index % 4 > 0)
+    picture = np.where(np.arange(HEIGHT)[:, None] % 24 < 12, 20, 230) + np.zeros((1, WIDTH), int)
+    plate = stamp(picture.astype(np.uint8), BOX)[90:116, 100:210]
+    picture[90:116, 100:210] = plate // 3 + 60
+    return noisy(np.roll(picture, down, axis=0), index), Box(BOX.left, BOX.top + down, BOX.width, BOX.height)
 
 
 def driving_with_the_camera(index: int) -> tuple[np.ndarray, Box]:
