@@ -21,9 +21,9 @@ WINDOW, SURROUNDINGS, ITSELF = (1.5, 2.2), (1.12, 1.3), (0.92, 0.84)
 PATCH = 32, 16
 # Where it is so many of its heights away it has left.
 LEAVES = 1.0
-# What is around it has moved when it differs so much more than it does itself and is no longer alike, which it is itself: a
-# vehicle that creeps or sways moves its body by as much. Counted on training photos, with plates that stood still under
-# noise, flicker and another JPEG each time (446) or moved slowly with the whole photo (262): none is taken for a caption.
+# What is around it has moved when it differs so much more than it does itself and is no longer alike, as it is itself:
+# a vehicle that creeps or sways moves its body by as much. Counted on training photos, with plates that stood still
+# under noise, flicker and another JPEG each time (446) or moved slowly with the whole photo (262): none is a caption.
 MORE, GRAYS, ALIKE, SMOOTH = 1.3, 0.5, 0.9, 0.4
 # Passers-by change the surroundings of a parked car at times, a moving picture those of a caption mostly.
 LEAST_LOOKS, MOSTLY = 4, 0.5
