@@ -169,8 +169,7 @@ class Pipeline:
                 self._voiceless += plates
             else:
                 passage.add(*plates)
-                if self.material is not Material.STILL:
-                    passage.surroundings.look(frame.luma, detection.box)
+                passage.surroundings.look(frame.luma, detection.box)
                 self._read_at[here.number] = here
             sightings[index] = Sighting(here, detection, plate)
         end = time.perf_counter()

@@ -37,6 +37,8 @@ SWEEP_PX = (20, 24, 28, 32, 40, 50, 64, 80, 100, 130, 170, 220, 300, 400, 500, 6
 SWEEP_OF, NEGATIVES, CAPTIONED = 25, 5000, 1000
 # Clips of plate-free pictures that drift under what is written over them.
 DRIFTING, DRIFTING_FRAMES, DRIFTING_FPS = 200, 36, 12.0
+# So many pictures lie on the disk at a time.
+AT_ONCE = 250
 # Low enough that the precision-recall curve is complete.
 AP_THRESHOLD = 0.02
 
@@ -252,10 +254,10 @@ def negatives(data: Path, figures: Figures) -> None:
 
 def _told(items: Iterator[list[Gray]], of: int, what: str, frames: int = 1) -> int:
     """In how many of the next ones ``edge-anpr read`` tells of a passage: pictures, or clips of so many frames."""
-    told = 0
+    told, most = 0, max(AT_ONCE // frames, 1)
     with tempfile.TemporaryDirectory() as folder, progress(of * frames, what) as step:
-        for start in range(0, of, 250):
-            files = [_written(Path(folder) / str(index), next(items)) for index in range(min(250, of - start))]
+        for start in range(0, of, most):
+            files = [_written(Path(folder) / str(index), next(items)) for index in range(min(most, of - start))]
             lines: list[dict[str, Any]] = []
             reading.read(reading.plan(tuple(files)), lines.append, every=1, with_frames=False, threads=1, step=step)
             told += len({line["source"] for line in lines})
