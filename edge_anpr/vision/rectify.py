@@ -17,8 +17,9 @@ from edge_anpr.privacy.wipe import wipe
 MARGINS = (0.05, 0.02, 0.08)
 # Where a picture's own border is taken for the plate's.
 FILLED_MARGINS = (0.0, -0.03, 0.05)
-# One row is 4.7 times as wide as high, two rows 1.2 to 1.6. In between both are tried.
-CLEARLY_TWO_ROWS = 1.7
+# One row is 4.7 times as wide as high, two rows 1.2 to 1.6, but one row that is turned far away, or American, is as
+# narrow as two. So below this both are tried: of 612 plates of the training photos whose text is known 558 are told
+# rightly of stills, and 534 when what is narrower than 1.7 is taken for two rows.
 CLEARLY_ONE_ROW = 2.6
 
 # A warp may skip so much, and the picture is made at most so many times smaller.
@@ -29,10 +30,7 @@ ROOM = 0.15
 
 def row_counts(detection: PlateDetection) -> tuple[int, ...]:
     """How many rows of characters the plate's shape allows."""
-    aspect = detection.width_px / max(detection.height_px, 1.0)
-    if aspect < CLEARLY_TWO_ROWS:
-        return (2,)
-    return (1,) if aspect > CLEARLY_ONE_ROW else (1, 2)
+    return (1,) if detection.width_px > CLEARLY_ONE_ROW * detection.height_px else (1, 2)
 
 
 def rectify(luma: Gray, quad: Corners, out: NDArray[np.uint8], margin: float = MARGINS[0]) -> None:

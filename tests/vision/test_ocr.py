@@ -82,12 +82,12 @@ def read(texts: list[str], *plates: PlateDetection, picture: np.ndarray | None =
 
 
 def test_the_rows_of_a_square_plate_are_read_one_by_one_and_joined() -> None:
-    ((text, rows, _),) = read(["QD", "53C"], plate(100, 100, 100, 70))
+    ((text, rows, _),) = read(["", "QD", "53C"], plate(100, 100, 100, 70))
     assert (text, rows) == ("QD53C", 2)
 
 
 def test_two_rows_of_which_one_says_nothing_are_no_reading() -> None:
-    assert read(["QD53C", ""], plate(100, 100, 100, 70))[0][0] == ""
+    assert read(["", "QD53C", ""], plate(100, 100, 100, 70))[0][0] == ""
 
 
 def test_where_both_shapes_are_possible_the_surer_stands() -> None:
@@ -95,9 +95,13 @@ def test_where_both_shapes_are_possible_the_surer_stands() -> None:
     assert read(["", "QD", "53C"], plate(100, 100, 100, 48))[0][:2] == ("QD53C", 2)
 
 
+def test_one_row_that_is_turned_far_away_is_as_narrow_as_two() -> None:
+    assert read(["QD53C", "", ""], plate(100, 100, 100, 70))[0][:2] == ("QD53C", 1)
+
+
 def test_more_rows_than_fit_a_batch_are_read_in_several() -> None:
     plates = [plate(10 + 30 * index, 20, 60, 40) for index in range(6)]
-    texts = [part for index in range(6) for part in ("QD", f"5{index}C")]
+    texts = [part for index in range(6) for part in ("", "QD", f"5{index}C")]
     assert [text for text, _, _ in read(texts, *plates)] == [f"QD5{index}C" for index in range(6)]
 
 

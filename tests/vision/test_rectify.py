@@ -73,7 +73,7 @@ def test_nothing_of_a_large_plate_is_left_in_its_halves(monkeypatch: pytest.Monk
     assert (picture == 120).all()
 
 
-@pytest.mark.parametrize(("height", "rows"), [(40, (1,)), (100, (1, 2)), (150, (2,))])
+@pytest.mark.parametrize(("height", "rows"), [(40, (1,)), (100, (1, 2)), (220, (1, 2))])
 def test_the_shape_says_how_many_rows(height: float, rows: tuple[int, ...]) -> None:
     assert row_counts(plate([[0, 0], [200, 0], [200, height], [0, height]])) == rows
 
