@@ -134,11 +134,12 @@ _GERMAN = " ".join(
     for district, letters, digits in itertools.product((1, 2, 3), (1, 2), (1, 2, 3, 4))
     if district + letters + digits <= 8
 )
-_GERMAN_MARKED = "d-XX#9E d-XX#99E dd-XX#9E dd-X#99E dd-XX#99E ddd-XX#9E ddd-X#9E d-XX#9H dd-X#9H dd-XX#9H ddd-X#9H"
-# Red plates, of digits alone: 06 for dealers, 07 for collectors of oldtimers.
-_GERMAN_RED = " ".join(
+# Electric vehicles and oldtimers, as long at most.
+_GERMAN_MARKED = " ".join(pattern + mark for pattern in _GERMAN.split() for mark in "EH" if len(pattern) <= 8)
+# Of digits alone: 03 and 04 for some days, 06 for dealers, 07 for collectors of oldtimers.
+_GERMAN_NUMBERED = " ".join(
     "d" * district + "-" + kind + "9" * digits
-    for district, kind, digits in itertools.product((1, 2, 3), ("06", "07"), (3, 4))
+    for district, kind, digits in itertools.product((1, 2, 3), ("03", "04", "06", "07"), (3, 4))
     if district + digits <= 6
 )
 # Plates as their owners wish: letters, then a number; three to five characters after a district of two letters.
@@ -151,9 +152,9 @@ _BRITISH, _SIV, _SWEDISH = _without("IQ"), _without("IOU"), _without("IQV")
 
 COUNTRIES: tuple[Country, ...] = (
     _dutch(),
-    _country("DE", "FZV annex 1 and 2, § 41 and 43 (red); KBA: Unterscheidungszeichen", 69,
+    _country("DE", "FZV annex 1 and 2, § 41 to 43 (numbered); KBA: Unterscheidungszeichen; Y of the army", 69,
              _Family(16, _GERMAN, codes=districts.GERMAN), _Family(1, _GERMAN_MARKED, codes=districts.GERMAN),
-             _Family(0.1, _GERMAN_RED, codes=districts.GERMAN)),
+             _Family(0.1, _GERMAN_NUMBERED, codes=districts.GERMAN), _Family(0.02, "Y-#99999")),
     _country("BE", "DIV (FOD Mobiliteit): series of 1973, 2008, 2010; 8 international; vehicle kinds by letter", 7.9,
              _Family(9, "1-XXX-999 2-XXX-999"), _Family(1, "999-XXX XXX-999 Q-XXX-999 O-XXX-999"),
              _Family(0.5, "8-XXX-999 G-XXX-999 M-XXX-999 S-XXX-999 T-XXX-999")),
@@ -161,20 +162,25 @@ COUNTRIES: tuple[Country, ...] = (
     _country("FR", "arrêté of 9 February 2009 (SIV: no I, O, U); FNI by department before", 47,
              _Family(4, "XX-999-XX", _SIV), _Family(0.4, "#999-XX-dd #99-XX-dd #99-XXX-dd #9-XXX-dd", _SIV,
                                                     codes=districts.FRENCH)),
-    _country("IT", "D.M. 1993, targhe europee: no I, O, Q, U", 53, _Family(1.5, "XX-999-XX", _without("IOQU"))),
-    _country("GB", "DVLA INF104: no I, Q; years since 2001", 41,
+    _country("IT", "D.M. 1993, targhe europee: no I, O, Q, U; motorcycles and trailers", 53,
+             _Family(1.5, "XX-999-XX", _without("IOQU")), _Family(0.05, "XX-99999", _without("IOQU"))),
+    _country("GB", "DVLA INF104: no I, Q; years since 2001; Northern Ireland with I or Z", 41,
              _Family(2, "XXdd-XXX", _BRITISH, codes=districts.BRITISH_AGES),
-             _Family(0.4, "X#99-XXX X#9-XXX X#-XXX XXX-#99X XXX-#9X", _BRITISH)),
-    _country("ES", "DGT, Orden 1999: no vowels, Ñ, Q; provinces before", 36,
+             _Family(0.4, "X#99-XXX X#9-XXX X#-XXX XXX-#99X XXX-#9X", _BRITISH),
+             _Family(0.1, "XIX-#999 XXI-#999 XZX-#999 XXZ-#999", _without("Q"))),
+    _country("ES", "DGT, Orden 1999: no vowels, Ñ, Q; provinces before; by a letter: trailers, tractors", 36,
              _Family(1.2, "9999-XXX", _without("AEIOUQ")),
+             _Family(0.1, "R-9999-XXX E-9999-XXX C-9999-XXX H-9999-XXX", _without("AEIOUQ")),
              _Family(0.1, "d-9999-XX dd-9999-XX", codes=districts.SPANISH)),
     _country("PT", "IMT: series of 1937, 1992, 2005, 2020", 7, _Family(0.8, "99-99-XX 99-XX-99 XX-99-XX XX-99-99")),
     _country("PL", "ordinance on registration (Dz.U. 2022 poz. 1847): no B, D, I, O, Z in the second part, no Q", 27,
-             _Family(2.5, "ll-99999 ll-9999X ll-999XX", _without("BDIOQZ"), _without("Q")),
+             _Family(2.5, "ll-99999 ll-9999X ll-999XX ll-9X999 ll-9XX99", _without("BDIOQZ"), _without("Q")),
              _Family(2, "lll-X999 lll-99XX lll-9X99 lll-99X9 lll-9XX9 lll-XX99 lll-99999 lll-9999X lll-999XX",
-                     _without("BDIOQZ"), _without("Q"))),
+                     _without("BDIOQZ"), _without("Q")),
+             _Family(0.05, "ll-9999 ll-999X ll-99X lll-9X", _without("BDIOQZ"), _without("Q"))),
     _country("CZ", "decree 343/2014: region in the second place; no G, O, Q, W", 8.7,
-             _Family(0.9, "#d9-9999 #dX-9999", _without("GOQW"), codes=districts.CZECH)),
+             _Family(0.9, "#d9-9999 #dX-9999", _without("GOQW"), codes=districts.CZECH),
+             _Family(0.03, "EL-999-XX", _without("GOQW"))),
     _country("SK", "decree 9/2009: districts; any two letters since 2023", 3.6,
              _Family(0.4, "dd-999XX", _without("Q"), codes=districts.SLOVAK), _Family(0.1, "XX-999XX", _without("Q"))),
     _country("AT", "KFG annex and § 48a (wished); BMK: Bezirke; no Q", 7.4,
@@ -184,10 +190,12 @@ COUNTRIES: tuple[Country, ...] = (
     _country("CH", "VZV: canton and number", 6.4,
              _Family(0.6, "dd-#999 dd-#9999 dd-#99999 dd-#99 dd-#9", codes=districts.SWISS)),
     _country("LI", "as Switzerland", 0.04, _Family(0.02, "FL-#999 FL-#9999")),
-    _country("DK", "Motorstyrelsen: no I, O, Q", 3.4, _Family(0.7, "XX-#9999", _without("IOQ"))),
+    _country("DK", "Motorstyrelsen: no I, O, Q; trailers", 3.4,
+             _Family(0.7, "XX-#9999", _without("IOQ")), _Family(0.05, "XX-#999", _without("IOQ"))),
     _country("SE", "Transportstyrelsen: no I, Q, V; no O at the end", 6.5,
              _Family(0.7, "XXX-999", _SWEDISH), _Family(0.2, "lll-99X", _SWEDISH.replace("O", ""), _SWEDISH)),
-    _country("NO", "Statens vegvesen: no G, I, M, O, Q, W", 4.3, _Family(0.3, "XX-#9999", _without("GIMOQW"))),
+    _country("NO", "Statens vegvesen: no G, I, M, O, Q, W; motorcycles and trailers", 4.3,
+             _Family(0.3, "XX-#9999", _without("GIMOQW")), _Family(0.02, "XX-#999", _without("GIMOQW"))),
     _country("FI", "Traficom", 5, _Family(0.3, "XXX-999 XX-999 XXX-99")),
     _country("HU", "326/2011 and 2022: AA AA-000", 5.2, _Family(0.6, "XXX-999 XX-XX-999")),
     _country("RO", "DRPCIV: county codes, Bucharest with two or three digits; no Q", 10.5,
@@ -204,15 +212,23 @@ COUNTRIES: tuple[Country, ...] = (
     _country("BA", "IDDEEA: letters that Latin and Cyrillic share", 1.3, _Family(0.1, "X99-X-999", "AEJKMOT")),
     _country("MK", "MVR", 0.6, _Family(0.1, "XX-9999-XX")),
     _country("AL", "DPSHTRR: no I, O", 0.8, _Family(0.1, "XX-999-XX", _without("IO"))),
-    _country("LT", "Regitra: no Q, W, X", 2, _Family(0.6, "XXX-999", _without("QWX"))),
+    _country("LT", "Regitra: no Q, W, X; trailers and motorcycles", 2,
+             _Family(0.6, "XXX-999", _without("QWX")), _Family(0.1, "XX-999 999-XX", _without("QWX"))),
     _country("LV", "CSDD: no Q, W, X, Y", 1.1, _Family(0.3, "XX-9999 XX-999", _without("QWXY"))),
-    _country("EE", "Transpordiamet", 1.1, _Family(0.2, "999-XXX")),
+    _country("EE", "Transpordiamet; trailers", 1.1, _Family(0.2, "999-XXX"), _Family(0.03, "999-XX")),
     _country("IE", "Revenue: year, county, number", 3,
-             _Family(0.3, "99-d-#9999 999-d-#9999 999-d-#999 99-dd-#999 999-dd-#999", codes=districts.IRISH)),
+             _Family(0.3, "99-d-#9999 99-d-#999 99-dd-#9999 99-dd-#999 999-d-#9999 999-d-#999 999-dd-#999 999-dd-#99",
+                     codes=districts.IRISH)),
     _country("UA", "MVS: letters that Latin and Cyrillic share", 13, _Family(0.5, "XX-9999-XX", "ABCEHIKMOPTX")),
     _country("TR", "Karayolları: province 01 to 81", 31,
-             _Family(0.3, "dd-XX-999 dd-XXX-99 dd-X-9999 dd-XX-9999 dd-XXX-999", _without("QWX"),
+             _Family(0.3, "dd-XX-999 dd-XXX-99 dd-X-9999 dd-X-99999 dd-XX-9999 dd-XXX-999", _without("QWX"),
                      codes=districts.TURKISH)),
     _country("MD", "ASP", 1.1, _Family(0.1, "XXX-999")),
+    _country("BY", "STB 914: letters that Latin and Cyrillic share; region; lorries begin with letters", 3.5,
+             _Family(0.1, "9999-XX-9 XX-9999-9", "ABCEHIKMOPTX")),
+    _country("RU", "GOST R 50577: letters that Latin and Cyrillic share; region", 60,
+             _Family(0.1, "X999XX-99 X999XX-999 XX9999-99", "ABCEHKMOPTXY")),
+    _country("ME", "MUP: towns", 0.25, _Family(0.05, "XX-XX-999")),
+    _country("XK", "MPB: regions 01 to 07", 0.4, _Family(0.1, "0#-999-XX")),
 )  # fmt: skip
 LAYOUTS: tuple[Layout, ...] = tuple(layout for country in COUNTRIES for layout in country.layouts)
