@@ -18,6 +18,7 @@ from pathlib import Path
 import evaluate_detector
 import evaluate_hits
 import evaluate_ocr
+import evaluate_turned
 from figures import Figures
 from splits import TRAIN_SETS
 
@@ -43,6 +44,7 @@ def measure(data: Path, parts: tuple[str, ...], figures: Figures) -> None:
     if "rendered" in parts:
         evaluate_ocr.rendered(reader, figures)
         evaluate_detector.sweep(data if photos else None, figures)
+        evaluate_turned.turned(data if photos else None, network, reader, figures)
     if "negatives" in parts and photos:
         evaluate_detector.negatives(data, figures)
     if "peer" in parts and (folder := data / "eu_crops").is_dir():

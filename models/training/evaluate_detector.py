@@ -91,7 +91,7 @@ def corners(folder: Path, network: Network, figures: Figures) -> None:
         for quad in np.asarray(row["quads"], np.float32):
             middle = quad.mean(0)
             near = min(
-                _find(detector, gray), key=lambda plate: np.linalg.norm(plate.quad.mean(0) - middle), default=None
+                find(detector, gray), key=lambda plate: np.linalg.norm(plate.quad.mean(0) - middle), default=None
             )
             if near is None:
                 continue
@@ -104,7 +104,7 @@ def corners(folder: Path, network: Network, figures: Figures) -> None:
     )
 
 
-def _find(detector: Detector, gray: Gray) -> list[PlateDetection]:
+def find(detector: Detector, gray: Gray) -> list[PlateDetection]:
     """All views, as `edge-anpr read` looks at a still picture."""
     height, width = gray.shape
     return detector.find(gray, gray, parts(detector.whole_view(width, height), deep=True))
@@ -132,7 +132,7 @@ def detection(name: str, photos: Sequence[Photo], detector: Detector, figures: F
     for photo in photos:
         truths, free = _asked(photo)
         plates += len(free)
-        for plate, truth in _paired(_find(detector, photo.gray), truths, free):
+        for plate, truth in _paired(find(detector, photo.gray), truths, free):
             if truth is not None or not any(
                 plate.box.overlap(small) > 0.1 for index, small in enumerate(truths) if index not in free
             ):
@@ -149,7 +149,7 @@ def _recall(photos: Sequence[Photo], detector: Detector, recall: dict[int, list[
     """Add what is found and what there is, by the index of the width in WIDTHS_PX."""
     for photo in photos:
         truths, free = _asked(photo)
-        seen = {truth for _, truth in _paired(_find(detector, photo.gray), truths, free)}
+        seen = {truth for _, truth in _paired(find(detector, photo.gray), truths, free)}
         for index in free:
             of_width = recall[int(np.digitize(truths[index].width, WIDTHS_PX))]
             of_width[0] += index in seen
@@ -182,7 +182,7 @@ def sweep(data: Path | None, figures: Figures) -> None:
     rng = np.random.default_rng(990_005)
     renderer = PlateRenderer(rng)
     detector = Detector(Network(shipped("detector"), "detector", "quad13-s8"), DETECTION_THRESHOLD)
-    grounds = _plate_free(data, rng) if data else None
+    grounds = plate_free(data, rng) if data else None
     curve = []
     whole = of = 0
     for width in SWEEP_PX:
@@ -191,7 +191,7 @@ def sweep(data: Path | None, figures: Figures) -> None:
             ground = next(grounds) if grounds else np.full((480, 640), int(rng.integers(40, 200)), np.uint8)
             picture = np.asarray(cv2.resize(ground, (640, 480), interpolation=cv2.INTER_AREA), np.uint8)
             truth = put_plate(picture, renderer, rng, width)
-            found = [plate for plate in _find(detector, picture) if plate.box.overlap(truth) > 0.1]
+            found = [plate for plate in find(detector, picture) if plate.box.overlap(truth) > 0.1]
             good += len(found) == 1 and found[0].box.overlap(truth) >= 0.5
         curve.append((float(width), good / SWEEP_OF, SWEEP_OF))
         if width >= 32:
@@ -215,7 +215,7 @@ def put_plate(picture: Gray, renderer: PlateRenderer, rng: np.random.Generator, 
     return Box(float(low), float(top), float(right - low), float(down - top))
 
 
-def _plate_free(data: Path, rng: np.random.Generator) -> Iterator[Gray]:
+def plate_free(data: Path, rng: np.random.Generator) -> Iterator[Gray]:
     """Parts of the photos in which no plate is labelled, 4 to 3, without end.
 
     The dashcam set is left out: one plate in three of it has no label.
@@ -241,14 +241,14 @@ def negatives(data: Path, figures: Figures) -> None:
     """
     rng = np.random.default_rng(990_006)
     masks = [face.masks[40] for face in drawn_faces()]
-    told = _told(_lettered(_plate_free(data, rng), masks, rng), NEGATIVES, "negatives")
+    told = _told(_lettered(plate_free(data, rng), masks, rng), NEGATIVES, "negatives")
     figures.counts.append(("plate-free pictures in which a passage is reported", told, NEGATIVES))
     if fonts := measured_fonts():
         rng = np.random.default_rng(990_007)
-        told = _told(_captioned(_plate_free(data, rng), Captions(rng, fonts), rng), CAPTIONED, "captioned")
+        told = _told(_captioned(plate_free(data, rng), Captions(rng, fonts), rng), CAPTIONED, "captioned")
         figures.counts.append(("plate-free pictures with times and names written over them: passages", told, CAPTIONED))
         rng = np.random.default_rng(990_008)
-        told = _told(_drifting(_plate_free(data, rng), fonts, rng), DRIFTING, "drifting", DRIFTING_FRAMES)
+        told = _told(_drifting(plate_free(data, rng), fonts, rng), DRIFTING, "drifting", DRIFTING_FRAMES)
         figures.counts.append(("clips of such pictures, drifting under what is written over them", told, DRIFTING))
 
 

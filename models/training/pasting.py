@@ -16,6 +16,8 @@ Masks = dict[str, Gray]
 #: What a rendered plate's white is; and how many more plates are light on dark than the layouts have, and how many are
 #: half as high as wide: on the world's roads old and foreign ones are.
 WHITE, INVERTED_SHARE, AMERICAN_SHARE = 235, 0.08, 0.25
+#: How many plates do not stand upright in their picture: a camera held askew, a motorcycle in a bend.
+ROLLED_SHARE = 0.25
 
 
 class Flat(Protocol):
@@ -76,17 +78,23 @@ def seen_quad(
 ) -> FloatArray:
     """Corners [4,2] of a plate seen by a camera: its box is about `width` px wide around `centre`.
 
-    `tilt` is the largest roll, `turn` the largest yaw, in degrees; corners run clockwise from top left.
+    A plate hangs upright, and so do most cameras. So one that is turned away below the camera runs downhill while its
+    sides stay upright: it is sheared, not turned as a whole. `turn` is the largest yaw in degrees, two thirds of it
+    how steeply a camera looks down at most; `tilt` the largest roll, of those that do not stand upright. Corners run
+    clockwise from top left.
     """
-    roll = np.deg2rad(tilt * float(rng.triangular(-1, 0, 1)))
-    yaw, pitch = (
-        np.deg2rad(turn * rng.triangular(-1, 0, 1)),
-        np.deg2rad(0.6 * turn * rng.triangular(-1, 0, 1)),
-    )
+    yaw, down = np.deg2rad(turn * rng.uniform(-1, 1)), np.deg2rad(turn * rng.uniform(-0.1, 0.65))
+    roll = np.deg2rad(tilt * rng.triangular(-1, 0, 1) if rng.random() < ROLLED_SHARE else rng.normal(0, tilt / 12))
+    # Right, down and away from the camera, in half plate widths; the plate need not be in the middle of its picture.
+    way = np.array([0.5 * rng.triangular(-1, 0, 1), 0.3 * rng.triangular(-1, 0, 1), 1.0])
+    way *= float(np.exp(rng.uniform(np.log(5), np.log(60))))
+    plumb = np.array([0.0, np.cos(down), np.sin(down)])
+    ahead = way - plumb * (way @ plumb)
+    ahead /= np.linalg.norm(ahead)
+    along = np.cross(plumb, ahead) * np.cos(yaw) + ahead * np.sin(yaw)
     flat = np.array([[-1, -1 / aspect], [1, -1 / aspect], [1, 1 / aspect], [-1, 1 / aspect]])
-    depth = flat[:, 0] * np.sin(yaw) + flat[:, 1] * np.sin(pitch)
-    seen = flat * np.array([np.cos(yaw), np.cos(pitch)]) / (1 + depth / rng.uniform(3, 12))[:, None]
-    seen[:, 1] += seen[:, 0] * rng.normal(0, 0.15) * np.sin(yaw)  # a turned plate below the camera runs downhill
+    places = way + flat[:, :1] * along + flat[:, 1:] * plumb
+    seen = places[:, :2] / places[:, 2:]
     turn_by = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
     seen = seen @ turn_by.T
     seen -= (seen.max(0) + seen.min(0)) / 2

@@ -293,7 +293,7 @@ class SceneMaker:
         wide, tall = float(seen[2] - seen[0]), float(seen[3] - seen[1])
         centre = (float(seen[0] + seen[2]) / 2, float(seen[1] + seen[3]) / 2)
         tilted = rng.random() < 0.4
-        quad = seen_quad(rng, centre, wide, wide / tall, tilt=25 if tilted else 4, turn=40 if tilted else 12)
+        quad = seen_quad(rng, centre, wide, wide / tall, tilt=25 if tilted else 4, turn=55 if tilted else 15)
         got = box_of(quad[None])[0]
         grow = float(rng.uniform(1.02, 1.12)) * max(
             1.0, tall / max(float(got[3] - got[1]), 1e-3) if not tilted else 1.0
@@ -320,7 +320,7 @@ class SceneMaker:
             spot = half + rng.random(2) * (np.array([width, height]) - 2 * half)
             tilted = rng.random() < 0.45
             quad = seen_quad(
-                rng, (float(spot[0]), float(spot[1])), wide, aspect, 28 if tilted else 5, 50 if tilted else 20
+                rng, (float(spot[0]), float(spot[1])), wide, aspect, 28 if tilted else 5, 58 if tilted else 20
             )
             box = box_of(quad[None])[0]
             if not apart(box, plates.boxes(), 2 + 0.06 * wide):

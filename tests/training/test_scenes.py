@@ -214,6 +214,19 @@ def test_tilt_stays_within_its_limit() -> None:
         assert np.ptp(quad[:, 0]) == pytest.approx(90, rel=1e-3)
 
 
+def test_a_plate_that_is_turned_away_below_the_camera_is_sheared_not_rolled() -> None:
+    rng = np.random.default_rng(8)
+    slopes, sides = [], []
+    for _ in range(400):
+        quad = seen_quad(rng, (100.0, 80.0), 90.0, 4.7, tilt=0, turn=50)
+        along, down = quad[1] - quad[0], quad[3] - quad[0]
+        slopes.append(abs(np.degrees(np.arctan2(along[1], along[0]))))
+        sides.append(abs(np.degrees(np.arctan2(down[0], down[1]))))
+    steep = np.array(slopes) > 15
+    assert steep.sum() > 50
+    assert np.median(np.array(sides)[steep]) < 0.4 * np.median(np.array(slopes)[steep])
+
+
 def test_so_many_pasted_plates_are_half_as_high_as_wide() -> None:
     asked: list[bool] = []
 
