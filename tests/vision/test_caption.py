@@ -171,6 +171,23 @@ def test_it_is_overwritten_when_it_leaves_and_when_it_is_forgotten() -> None:
         assert not kept.any()
 
 
+def test_of_all_frames_only_the_one_compared_with_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[np.ndarray] = []
+    resize = cv2.resize
+
+    def kept(*given: object, **more: object) -> np.ndarray:
+        made.append(resize(*given, **more))  # type: ignore[call-overload]
+        return made[-1]
+
+    monkeypatch.setattr("edge_anpr.vision.caption.cv2.resize", kept)
+    surroundings = Surroundings()
+    for index in range(LEAST_LOOKS):
+        surroundings.look(*over_a_moving_picture(index))
+    assert len(made) == LEAST_LOOKS
+    assert made[0].any()
+    assert not any(patch.any() for patch in made[1:])
+
+
 @pytest.mark.parametrize("size", [(40, 9), (9, 40), (12, 12), (60, 160)])
 def test_a_picture_that_is_nothing_but_a_plate_has_no_surroundings(size: tuple[int, int]) -> None:
     high, wide = size
