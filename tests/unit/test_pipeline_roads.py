@@ -44,8 +44,9 @@ def road(
         cv2.circle(picture, (int(x + side * plate_px), int(y - 0.3 * plate_px)), plate_px // 5, 190.0, -1)
     grainy = np.clip(picture + rng.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
     flat = PlateRenderer(rng, faces="drawn").flat(text, style="NL").gray
-    quad = seen_quad(rng, at, plate_px, flat.shape[1] / flat.shape[0], tilt=2, turn=5)
-    if downhill is not None:
+    if downhill is None:
+        quad = seen_quad(rng, at, plate_px, flat.shape[1] / flat.shape[0], tilt=2, turn=5)
+    else:
         quad = np.array([[-1, -0.3], [1, -0.3], [1, 0.3], [-1, 0.3]], np.float32) * np.float32(plate_px / 2)
         quad = np.asarray(quad @ np.array([[1, downhill], [0, 1]]) + at, np.float32)
     lay(grainy, lit(rng, flat, 25.0, 190.0), quad)

@@ -171,21 +171,13 @@ def test_it_is_overwritten_when_it_leaves_and_when_it_is_forgotten() -> None:
         assert not kept.any()
 
 
-def test_of_all_frames_only_the_one_compared_with_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[np.ndarray] = []
-    resize = cv2.resize
-
-    def kept(*given: object, **more: object) -> np.ndarray:
-        made.append(resize(*given, **more))  # type: ignore[call-overload]
-        return made[-1]
-
-    monkeypatch.setattr("edge_anpr.vision.caption.cv2.resize", kept)
+def test_of_all_frames_only_the_one_compared_with_is_kept(resized: list[np.ndarray]) -> None:
     surroundings = Surroundings()
     for index in range(LEAST_LOOKS):
         surroundings.look(*over_a_moving_picture(index))
-    assert len(made) == LEAST_LOOKS
-    assert made[0].any()
-    assert not any(patch.any() for patch in made[1:])
+    assert len(resized) == LEAST_LOOKS
+    assert resized[0].any()
+    assert not any(patch.any() for patch in resized[1:])
 
 
 @pytest.mark.parametrize("size", [(40, 9), (9, 40), (12, 12), (60, 160)])

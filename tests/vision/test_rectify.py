@@ -56,20 +56,12 @@ def test_a_large_plate_keeps_its_thin_strokes() -> None:
     assert out.std() < 25
 
 
-def test_nothing_of_a_large_plate_is_left_in_its_halves(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[np.ndarray] = []
-    resize = cv2.resize
-
-    def kept(*given: object, **more: object) -> np.ndarray:
-        made.append(resize(*given, **more))  # type: ignore[call-overload]
-        return made[-1]
-
-    monkeypatch.setattr("edge_anpr.vision.rectify.cv2.resize", kept)
+def test_nothing_of_a_large_plate_is_left_in_its_halves(resized: list[np.ndarray]) -> None:
     picture = np.full((400, 1000), 120, np.uint8)
     flat_of(picture, np.array([[50, 50], [550, 50], [550, 160], [50, 160]], np.float32))
-    assert [len(half) for half in made] == sorted((len(half) for half in made), reverse=True)
-    assert len(made) >= 2
-    assert not any(half.any() for half in made)
+    assert [len(half) for half in resized] == sorted((len(half) for half in resized), reverse=True)
+    assert len(resized) >= 2
+    assert not any(half.any() for half in resized)
     assert (picture == 120).all()
 
 
