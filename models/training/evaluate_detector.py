@@ -207,6 +207,11 @@ def put_plate(picture: Gray, renderer: PlateRenderer, rng: np.random.Generator, 
     high = width / aspect
     spot = (float(rng.uniform(width / 2 + 2, 638 - width / 2)), float(rng.uniform(high / 2 + 12, 468 - high / 2)))
     quad = seen_quad(rng, spot, width, aspect, tilt=6, turn=15)
+    return lay_in_light(picture, flat, quad, rng)
+
+
+def lay_in_light(picture: Gray, flat: Gray, quad: FloatArray, rng: np.random.Generator) -> Box:
+    """Lay a flat plate on its corners in a picture, as bright as it is there, in place; the box around it."""
     low, top = quad.min(0)
     right, down = quad.max(0)
     around = picture[max(int(top), 0) : int(down) + 1, max(int(low), 0) : int(right) + 1]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from evaluate_detector import find, plate_free
+from evaluate_detector import lay_in_light, plate_free
 from figures import Figures, fold
-from pasting import lay, lit, seen_quad
+from pasting import seen_quad
 from plates import PlateRenderer
 from splits import FloatArray
 
-from edge_anpr.datatypes import Box, Frame
+from edge_anpr.datatypes import Frame
 from edge_anpr.plates.text import reveal
 from edge_anpr.tools.terminal import progress
 from edge_anpr.unit.pipeline import DETECTION_THRESHOLD, Material, Pipeline
@@ -44,18 +44,14 @@ def turned(data: Path | None, network: Network, reader: Reader, figures: Figures
             quad = seen_quad(rng, (0.0, 0.0), width, aspect, TILT, TURN)
             low, high = quad.min(0), quad.max(0)
             quad += np.asarray(rng.uniform(4, np.maximum(np.array([636, 476]) - (high - low), 5)) - low, np.float32)
-            low, high = quad.min(0), quad.max(0)
-            around = picture[int(low[1]) : int(high[1]) + 1, int(low[0]) : int(high[0]) + 1]
-            bright = float(np.clip(around.mean() * 1.4 + 40, 90, 250))
-            lay(picture, lit(rng, plate.gray, float(rng.uniform(0.05, 0.25)) * bright, bright), quad, blur=0.3)
+            box = lay_in_light(picture, plate.gray, quad, rng)
             begin = max(begin for begin in SHEARED if begin <= sheared(quad))
-            box = Box(float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
-            near = max(find(detector, picture), key=lambda it: it.box.overlap(box), default=None)
+            pipeline = Pipeline(detector, reader, Material.STILL)
+            seen = [it.detection for it in pipeline.see(Frame(0, 0, picture, picture)).sightings]
+            near = max(seen, key=lambda it: it.box.overlap(box), default=None)
             if near is not None and near.box.overlap(box) > 0.4:
                 error = np.linalg.norm(near.quad - quad, axis=1).mean() / np.linalg.norm(quad[1] - quad[0])
                 away[begin].append(float(error))
-            pipeline = Pipeline(detector, reader, Material.STILL)
-            pipeline.see(Frame(0, 0, picture, picture))
             found = [pipeline.fuse(track) for track in pipeline.tracker.finish()]
             read[begin].append(any(it is not None and fold(reveal(it.classes)) == fold(plate.text) for it in found))
             step(1)
@@ -69,5 +65,5 @@ def turned(data: Path | None, network: Network, reader: Reader, figures: Figures
 
 def sheared(quad: FloatArray) -> float:
     """How far the corner between top and left side is from a right angle, in degrees."""
-    (ax, ay), (bx, by) = (quad[1] - quad[0]).tolist(), (quad[3] - quad[0]).tolist()
-    return abs(90 - abs(float(np.degrees(np.arctan2(ax * by - ay * bx, ax * bx + ay * by)))))
+    along, down = quad[1] - quad[0], quad[3] - quad[0]
+    return float(np.degrees(np.arcsin(abs(along @ down) / (np.linalg.norm(along) * np.linalg.norm(down)))))
