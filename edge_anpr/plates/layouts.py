@@ -229,6 +229,6 @@ COUNTRIES: tuple[Country, ...] = (
     _country("RU", "GOST R 50577: letters that Latin and Cyrillic share; region", 60,
              _Family(0.1, "X999XX-99 X999XX-999 XX9999-99", "ABCEHKMOPTXY")),
     _country("ME", "MUP: towns", 0.25, _Family(0.05, "XX-XX-999")),
-    _country("XK", "MPB: regions 01 to 07", 0.4, _Family(0.1, "0#-999-XX")),
+    _country("XK", "MPB: region, number, series", 0.4, _Family(0.1, "0#-999-XX")),
 )  # fmt: skip
 LAYOUTS: tuple[Layout, ...] = tuple(layout for country in COUNTRIES for layout in country.layouts)
