@@ -15,6 +15,7 @@ import json
 import sys
 from pathlib import Path
 
+import evaluate_corners
 import evaluate_detector
 import evaluate_hits
 import evaluate_ocr
@@ -36,7 +37,7 @@ def measure(data: Path, parts: tuple[str, ...], figures: Figures) -> None:
     photos = all((data / name).is_dir() for name in TRAIN_SETS)
     if "clips" in parts and (folder := data / "nl_clips").is_dir():
         evaluate_detector.clips(folder, figures)
-        evaluate_detector.corners(folder, network, figures)
+        evaluate_corners.corners(folder, network, figures)
     if "crops" in parts and (folder := data / "eu_crops").is_dir():
         evaluate_ocr.crops(folder, network, reader, figures)
     if "detection" in parts and photos:

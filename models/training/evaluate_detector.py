@@ -28,8 +28,6 @@ from edge_anpr.vision.detect import Detector
 from edge_anpr.vision.session import Network, shipped
 from edge_anpr.vision.views import parts
 
-# The blue strip of a Dutch plate, in plate widths (44 of 520 mm): nl_clips labels leave it out, the detector does not.
-STRIP = 0.085
 # Plates narrower than this in the network's sight are neither asked for nor counted as wrong.
 LEAST_PX = 11.0
 WIDTHS_PX = (0, 20, 32, 48, 96, 200, 10_000)
@@ -80,28 +78,6 @@ def clips(folder: Path, figures: Figures) -> None:
     for key, values in milliseconds.items():
         figures.numbers[f"nl_clips: {key} ms a frame, median, 1 thread"] = round(statistics.median(values), 2)
     figures.numbers["peak RSS so far, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
-def corners(folder: Path, network: Network, figures: Figures) -> None:
-    """Mean distance of the corners from the labelled ones in plate widths, the blue strip taken off what was found."""
-    errors = []
-    detector = Detector(network, AP_THRESHOLD)
-    for row in labels(folder):
-        gray = np.asarray(cv2.imread(str(folder / row["image"]), cv2.IMREAD_GRAYSCALE), np.uint8)
-        for quad in np.asarray(row["quads"], np.float32):
-            middle = quad.mean(0)
-            near = min(
-                find(detector, gray), key=lambda plate: np.linalg.norm(plate.quad.mean(0) - middle), default=None
-            )
-            if near is None:
-                continue
-            without = near.quad.copy()
-            without[0] += STRIP * (near.quad[1] - near.quad[0])
-            without[3] += STRIP * (near.quad[2] - near.quad[3])
-            errors.append(float(np.linalg.norm(without - quad, axis=1).mean() / np.linalg.norm(quad[1] - quad[0])))
-    figures.numbers["nl_clips: error of the corners, median, % of plate width"] = round(
-        100 * statistics.median(errors), 2
-    )
 
 
 def find(detector: Detector, gray: Gray) -> list[PlateDetection]:

@@ -1,7 +1,11 @@
+import cv2
 import numpy as np
 import pytest
+from evaluate_corners import Labelled, way_between
 from evaluate_detector import detection
 from figures import Figures, calibration_error, fold, wilson
+from pasting import lay
+from plates import PlateRenderer
 from splits import Photo
 
 from edge_anpr.datatypes import Box, PlateDetection
@@ -68,3 +72,22 @@ def test_the_calibration_error_of_known_cases() -> None:
     error, points = calibration_error(sure, np.ones(20, np.bool_))
     assert error == pytest.approx((0.1 + 0.5) / 2)
     assert sum(count for _, _, count in points) == 20
+
+
+def test_one_frames_corners_are_known_in_another_by_the_picture() -> None:
+    rng = np.random.default_rng(5)
+    flat = PlateRenderer(rng, faces="drawn").flat().gray
+    first = np.array([[200, 200], [380, 206], [378, 246], [199, 240]], np.float32)
+    then = first * np.float32(1.1) + np.array([15, -20], np.float32)
+    frames = []
+    for quad, off in ((first, 1.5), (then, -1.5)):
+        gray = np.asarray(cv2.GaussianBlur(rng.integers(60, 120, (480, 640), np.uint8), (0, 0), 3), np.uint8)
+        lay(gray, flat, quad)
+        wrong = rng.normal(0, 1.5, (4, 2)).astype(np.float32)
+        frames.append(Labelled(gray, quad + wrong, quad + np.float32(off)))
+    way = way_between(*frames)
+    assert way is not None
+    seen = cv2.perspectiveTransform(first[None], way)[0]
+    assert np.linalg.norm(seen - then, axis=1).max() < 0.6
+    noise = np.asarray(rng.integers(0, 255, (480, 640)), np.uint8)
+    assert way_between(frames[0], Labelled(noise, then, then)) is None
