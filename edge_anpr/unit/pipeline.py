@@ -239,8 +239,11 @@ class Pipeline:
 
 
 def _filling(detections: list[PlateDetection], width: int, height: int) -> PlateDetection | None:
-    """The plate that is all there is in a picture of this size."""
-    return next((it for it in detections if it.box.width >= FILLS * width and it.box.height >= FILLS * height), None)
+    """The plate that is all there is in a picture of this size: the surest, or it would hide that one."""
+    surest = max(detections, key=lambda it: it.score, default=None)
+    if surest is None or surest.box.width < FILLS * width or surest.box.height < FILLS * height:
+        return None
+    return surest
 
 
 def _corners(width: int, height: int) -> Corners:

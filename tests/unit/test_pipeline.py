@@ -263,6 +263,21 @@ def test_a_still_that_is_more_than_a_plate_is_not() -> None:
         assert set(scripted.margins) == set(MARGINS)
 
 
+def test_what_may_be_a_plate_as_large_as_a_still_does_not_hide_a_surer_one() -> None:
+    class Two(Scripted):
+        def find(self, lores: np.ndarray, luma: np.ndarray, far: list[View]) -> list[PlateDetection]:
+            quad = np.array([[5, 5], [135, 5], [135, 75], [5, 75]], np.float32)
+            return [PlateDetection(Box(5, 5, 130, 70), quad, 0.35, False), *super().find(lores, luma, far)]
+
+        def read(self, luma: np.ndarray, detections: list[PlateDetection], margin: float) -> list[PlateReading]:
+            return super().read(luma, detections, margin) * len(detections)
+
+    scripted = Two("DB37DB")
+    pipeline = Pipeline(scripted, scripted, Material.STILL)  # type: ignore[arg-type]
+    pipeline.see(Frame(0, 0, *[np.zeros((80, 140), np.uint8)] * 2))
+    assert sorted(track.best_score for track in pipeline.tracker.finish()) == [0.35, 0.9]
+
+
 @pytest.mark.parametrize("moves", [True, False])
 def test_what_stands_still_over_a_moving_picture_is_no_plate(moves: bool) -> None:
     scripted = Scripted(*["DB37DB"] * 12)
