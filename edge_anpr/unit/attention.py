@@ -14,9 +14,9 @@ from edge_anpr.vision.motion import Motion
 AWAKE_NS = 1_500_000_000
 # Looks a second: at 100 km/h a plate wants twelve, below 50 km/h four or five. Now and then also when nothing moves.
 FAST_HZ, SLOW_HZ, ASLEEP_HZ = 12.5, 5.0, 0.5
-# So often a road that is awake is asked whether it still is. It costs as much as everything that finding plates costs
-# beside the network.
-COMPARED_HZ = 2.5
+# So often a road that is awake is asked whether it still is, and so often when it just was: it costs as much as
+# everything that finding plates costs beside the network.
+COMPARED_HZ, MOVED_HZ = 2.5, 1.0
 # A plate that moves by less than its own width in a second is slow, once it has been seen in so many looks.
 SLOW_WIDTHS_S, KNOWN_LOOKS = 1.0, 3
 # The surest look counts for a passage, so while none was as sure as this no frame is passed over, in its first looks.
@@ -39,7 +39,7 @@ class Attention:
     def __init__(self, rate: Callable[[], float] = lambda: 1.0) -> None:
         self._rate = rate
         self._motion = Motion()
-        self._awake_until_ns = self._compared_ns = -math.inf
+        self._awake_until_ns = self._compare_ns = -math.inf
         self._due_ns: float | None = None
         self._looked_ns = -1
         self.asleep = True
@@ -52,10 +52,8 @@ class Attention:
     def glance(self, frame: Frame, tracks: Sequence[Track]) -> Glance:
         """What to do with this frame."""
         now_ns = frame.captured_ns
-        if self._wants_comparing(now_ns) and self._motion.look(frame.lores, now_ns):
-            if now_ns > self._awake_until_ns:
-                self._due_ns = None  # somebody enters: look at once
-            self._awake_until_ns = now_ns + AWAKE_NS
+        if now_ns > self._awake_until_ns or now_ns >= self._compare_ns:  # asleep, every frame is compared
+            self._compare(frame, now_ns)
         self.asleep = now_ns > self._awake_until_ns
         if self._due_ns is None:
             self._due_ns = now_ns
@@ -75,12 +73,14 @@ class Attention:
             for track in tracks
         )
 
-    def _wants_comparing(self, now_ns: int) -> bool:
-        """While the road is awake now and then; asleep, every frame."""
-        if now_ns <= self._awake_until_ns and now_ns - self._compared_ns < 0.9e9 / COMPARED_HZ:
-            return False
-        self._compared_ns = now_ns
-        return True
+    def _compare(self, frame: Frame, now_ns: int) -> None:
+        moves = self._motion.look(frame.lores, now_ns)
+        # Frames come when they come, so a tenth early is in time.
+        self._compare_ns = now_ns + 0.9e9 / (MOVED_HZ if moves else COMPARED_HZ)
+        if moves:
+            if now_ns > self._awake_until_ns:
+                self._due_ns = None  # somebody enters: look at once
+            self._awake_until_ns = now_ns + AWAKE_NS
 
     def forget(self) -> None:
         """Overwrite what the last pictures left; the next one is compared with nothing."""

@@ -76,7 +76,22 @@ def test_frames_are_compared_all_while_nothing_moves_and_now_and_then_otherwise(
     assert road.motion.compared == 100
     road.motion.moves = True
     road.passes(4)
-    assert road.motion.compared == pytest.approx(100 + 4 * module.COMPARED_HZ, abs=2)
+    assert road.motion.compared == pytest.approx(100 + 4 * module.MOVED_HZ, abs=2)
+
+
+def test_whether_a_road_that_seems_still_is_so_is_asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    road = Road(monkeypatch, 25)
+    road.motion.moves = True
+    road.passes(4.2)
+    road.motion.moves = False
+    asked = road.motion.compared
+    frames: list[int] = []
+    for frame in range(35):
+        road.passes(1 / 25)
+        if road.motion.compared > asked + len(frames):
+            frames.append(frame)
+    assert frames[0] <= 25 / module.MOVED_HZ
+    assert frames[1] - frames[0] <= 25 / module.COMPARED_HZ
 
 
 def test_who_enters_is_looked_at_in_the_same_frame_and_until_a_plate_unseen_has_left(
