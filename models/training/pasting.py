@@ -16,8 +16,9 @@ Masks = dict[str, Gray]
 #: What a rendered plate's white is; and how many more plates are light on dark than the layouts have, and how many are
 #: half as high as wide: on the world's roads old and foreign ones are.
 WHITE, INVERTED_SHARE, AMERICAN_SHARE = 235, 0.08, 0.25
-#: How many plates do not stand upright in their picture: a camera held askew, a motorcycle in a bend.
-ROLLED_SHARE = 0.25
+#: How many plates do not stand upright in their picture: a camera held askew, a road that falls, a bend that is leant
+#: into. With a quarter, and small angles the likeliest, photos turned by 16 degrees were read less than before.
+ROLLED_SHARE = 0.5
 
 
 class Flat(Protocol):
@@ -84,7 +85,7 @@ def seen_quad(
     clockwise from top left.
     """
     yaw, down = np.deg2rad(turn * rng.uniform(-1, 1)), np.deg2rad(turn * rng.uniform(-0.1, 0.65))
-    roll = np.deg2rad(tilt * rng.triangular(-1, 0, 1) if rng.random() < ROLLED_SHARE else rng.normal(0, tilt / 12))
+    roll = np.deg2rad(tilt * rng.uniform(-1, 1) if rng.random() < ROLLED_SHARE else rng.normal(0, tilt / 12))
     # Right, down and away from the camera, in half plate widths; the plate need not be in the middle of its picture.
     way = np.array([0.5 * rng.triangular(-1, 0, 1), 0.3 * rng.triangular(-1, 0, 1), 1.0])
     way *= float(np.exp(rng.uniform(np.log(5), np.log(60))))

@@ -254,7 +254,7 @@ class SceneMaker:
                 if flip:
                     before[0], after[0] = after[0], before[0]
                 target = np.minimum(np.maximum(target, np.array([width, height]) - after), before)
-        angle = np.deg2rad(float(rng.normal(0, 4))) if straight and rng.random() < 0.4 else 0.0
+        angle = np.deg2rad(float(rng.normal(0, 9))) if straight and rng.random() < 0.4 else 0.0
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         linear = scale * turn @ np.diag(stretch * [-1 if flip else 1, 1])
         return np.asarray(np.column_stack([linear, target - linear @ spot]), np.float32), flip

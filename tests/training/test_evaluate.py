@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from evaluate_corners import Labelled, way_between
 from evaluate_detector import detection
+from evaluate_turned import rolled, sheared
 from figures import Figures, calibration_error, fold, wilson
 from pasting import lay
 from plates import PlateRenderer
@@ -91,3 +92,13 @@ def test_one_frames_corners_are_known_in_another_by_the_picture() -> None:
     assert np.linalg.norm(seen - then, axis=1).max() < 0.6
     noise = np.asarray(rng.integers(0, 255, (480, 640)), np.uint8)
     assert way_between(frames[0], Labelled(noise, then, then)) is None
+
+
+@pytest.mark.parametrize("turn", [-25, 0, 12])
+def test_a_turned_plate_is_rolled_and_one_whose_sides_stay_upright_is_sheared(turn: float) -> None:
+    flat = np.array([[-2, -0.5], [2, -0.5], [2, 0.5], [-2, 0.5]], np.float32)
+    angle = np.radians(turn)
+    way = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32)
+    assert (rolled(flat @ way), sheared(flat @ way)) == pytest.approx((abs(turn), 0), abs=0.01)
+    downhill = flat @ np.array([[1, np.tan(angle)], [0, 1]], np.float32)
+    assert (rolled(downhill), sheared(downhill)) == pytest.approx((abs(turn), abs(turn)), abs=0.01)
