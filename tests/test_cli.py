@@ -97,6 +97,14 @@ def test_a_folder_is_read_as_unrelated_pictures_and_broken_ones_are_named(tmp_pa
     ]
 
 
+def test_read_takes_pictures_of_any_shape(tmp_path: Path) -> None:
+    for name, shape in (("dot", (1, 1)), ("strip", (8, 640)), ("line", (20, 30_000)), ("pole", (600, 3))):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full(shape, 90, np.uint8))
+    done = edge_anpr("read", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line["reads"] for line in lines(done.stdout)] == [[]] * 4
+
+
 @pytest.mark.parametrize("source", ["rtsp://user:secret@camera/1", "RTSP://user:secret@camera/1", "/dev/null", "0"])
 def test_read_refuses_live_cameras(source: str) -> None:
     done = edge_anpr("read", source)

@@ -147,7 +147,10 @@ class Detector:
         return self._inputs[kind]
 
     def _fit(self, area: Gray, view: View, held: _Input) -> None:
-        size = min(round(view.height * view.scale), view.rows), min(round(view.width * view.scale), view.columns)
+        size = (
+            min(max(round(view.height * view.scale), 1), view.rows),
+            min(max(round(view.width * view.scale), 1), view.columns),
+        )
         if held.fitted != size:
             held.array.fill(self._pad)
             held.fitted = size

@@ -26,6 +26,9 @@ DEEPER = 1.2
 OVERLAP_PX = 96
 WIDEST_FAR_PX = 240.0
 _CELL = 32
+# A small picture is enlarged no further: a blurred plate as wide as the network's input is like nothing on a road. Of
+# 306 plates of the training photos, cut out 1.25 to 1.5 times as wide as they are, 266 are told so, 259 without.
+MOST_ENLARGED = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def whole(width: int, height: int, columns: int, rows: int, shares: tuple[float,
 
     ``shares``: how much of the camera's picture it is, across and down. A part is not seen larger for being a part.
     """
-    scale = min(columns * shares[0] / width, rows * shares[1] / height)
+    scale = min(columns * shares[0] / width, rows * shares[1] / height, MOST_ENLARGED)
     return View(0, 0, width, height, scale, _cells(width * scale), _cells(height * scale), is_whole=True)
 
 
@@ -79,13 +82,14 @@ def _cut(first: View, scale: float) -> list[View]:
 
 def _spans(length: int, scale: float, most: int) -> list[tuple[int, int]]:
     """Begin and length of each part along one side, all of one length, in pixels of the picture."""
-    count = max(math.ceil((length * scale - OVERLAP_PX) / (most + _CELL * 2 - OVERLAP_PX)), 1)
+    room = max(most + _CELL * 2 - OVERLAP_PX, _CELL)  # of a strip of a picture there is none
+    count = max(math.ceil((length * scale - OVERLAP_PX) / room), 1)
     part = min(math.ceil((length + (count - 1) * OVERLAP_PX / scale) / count), length)
     return [(round(index * (length - part) / max(count - 1, 1)), part) for index in range(count)]
 
 
 def _cells(pixels: float) -> int:
-    return math.ceil(round(pixels) / _CELL) * _CELL
+    return max(math.ceil(round(pixels) / _CELL), 1) * _CELL
 
 
 class Gaze:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_anpr.datatypes import Box, PlateDetection, Track
-from edge_anpr.vision.views import ENLARGED, WORTH_IT, Gaze, View, parts, whole
+from edge_anpr.vision.views import ENLARGED, MOST_ENLARGED, WORTH_IT, Gaze, View, parts, whole
 
 
 def views(width: int, height: int, *, deep: bool = False) -> list[View]:
@@ -29,6 +29,20 @@ def test_a_part_of_the_road_is_work_in_proportion(width: int, height: int) -> No
 
 def test_a_small_still_is_enlarged() -> None:
     assert {view.scale for view in views(640, 480, deep=True)} == {WORTH_IT, ENLARGED}
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "scale"), [(400, 120, 1.6), (200, 50, MOST_ENLARGED), (70, 50, MOST_ENLARGED)]
+)
+def test_a_picture_of_little_more_than_a_plate_is_not_blown_up(width: int, height: int, scale: float) -> None:
+    assert whole(width, height, 640, 384).scale == pytest.approx(scale)
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 8), (3, 600), (1, 1), (30_000, 20)])
+def test_a_strip_of_a_picture_has_views_too(width: int, height: int) -> None:
+    for view in (whole(width, height, 640, 384), *views(width, height, deep=True)):
+        assert min(view.columns, view.rows) >= 32
+        assert min(view.width, view.height) >= 1
 
 
 def test_a_road_in_full_hd_is_looked_at_twice_as_large_in_four_parts() -> None:
