@@ -109,6 +109,7 @@ def test_canvases_obey_the_labelling_rules(maker: SceneMaker) -> None:
 
 def test_a_close_view_is_a_plate_in_a_corner_of_the_padding(maker: SceneMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes, "CLOSE_SHARE", 1.0)
+    monkeypatch.setattr(scenes, "CLOSE_UP", ((0.01,) * 4, (0.15,) * 4))
     drawn = 0
     for _ in range(40):
         scene = maker.tile(192, 320, 270.0)
@@ -122,6 +123,18 @@ def test_a_close_view_is_a_plate_in_a_corner_of_the_padding(maker: SceneMaker, m
         assert (scene.image[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] != PAD).mean() > 0.7
         drawn += int(scene.corner[0])
     assert 10 < drawn < 30
+
+
+def test_every_other_close_view_has_some_of_the_vehicle_around_its_plate(
+    maker: SceneMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scenes, "CLOSE_SHARE", 1.0)
+    little = 0
+    for _ in range(60):
+        scene = maker.tile(192, 320, 270.0)
+        shown = (scene.image != PAD).any(axis=1).sum()
+        little += bool(shown > 2 * (scene.boxes[0, 3] - scene.boxes[0, 1]))
+    assert 18 < little < 42
 
 
 def test_what_nobody_can_see_is_not_asked_for(maker: SceneMaker) -> None:
