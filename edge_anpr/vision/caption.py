@@ -137,8 +137,10 @@ def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 def _smoothness(before: Gray, now: Gray, mask: Gray) -> float:
     """Correlation of what has changed at a place with what has right of it: noise has none, and things have."""
-    change = now.astype(np.float32) - before
     both = mask[:, 1:] & mask[:, :-1]
+    if not both.any():  # of a plate as large as the picture single columns are left
+        return 0.0
+    change = now.astype(np.float32) - before
     smooth = _correlation(change[:, 1:][both > 0], change[:, :-1][both > 0])
     wipe(change)
     return smooth

@@ -188,3 +188,14 @@ def test_a_picture_that_is_nothing_but_a_plate_has_no_surroundings(size: tuple[i
         picture = np.random.default_rng(index).integers(0, 255, size).astype(np.uint8)
         surroundings.look(picture, Box(0.0, 0.0, float(wide), float(high)))
     assert not surroundings.is_caption
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_plate_as_large_as_its_picture_is_no_caption_whatever_moves_beside_it() -> None:
+    box, surroundings = Box(42.8, -13.2, 536.7, 429.8), Surroundings()
+    plate = np.random.default_rng(1).integers(0, 255, (48, 64), np.uint8).repeat(10, axis=0).repeat(10, axis=1)
+    for index in range(LEAST_LOOKS + 2):
+        picture = np.random.default_rng(index).integers(0, 255, (480, 640), np.uint8) // 2 + 40 * (index % 4)
+        picture[:, 36:586] = plate[:, 36:586]
+        surroundings.look(picture.astype(np.uint8), box)
+    assert not surroundings.is_caption
