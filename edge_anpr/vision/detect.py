@@ -29,6 +29,11 @@ FOUND_FROM_PX = 32.0
 SAME_IN_ALL = 0.5
 # A score is a single-precision number and may be 1, whose odds have no logarithm.
 MOST_SURE = 0.9999
+# Of so many pixels a row, the darkest and the brightest hundredth left out. Where what is left spans fewer grays, as at
+# dusk or in fog, they are stretched to these, by a factor that noise alone does not make larger: to no more than half,
+# for a far plate is less than a hundredth of its picture, and may be twice as bright as the rest. Of 306 plates of the
+# training photos 281 are told rightly, 262 at a fifth of the light and 217 at a twelfth; stretched so 269 and 255.
+SAMPLES, TAIL, FEW_GRAYS, LEAST_GRAYS, DARK, HALF = 40, 0.01, 80, 12, 10.0, 120.0
 MOST_CELLS = 400
 AVERAGE_BELOW = 0.6
 # 8·e^4.9 is 1074 pixels, wider than any input.
@@ -62,6 +67,7 @@ class Detector:
         self._pad = int(network.card.fields["input"]["pad"])
         self._inputs: dict[tuple[int, int, float], _Input] = {}
         self._whole: View | None = None
+        self._levels: Gray | None = None
         self.whole_view(network.card.width, network.card.height)  # so that ``forget`` has a pass to make
 
     def of_whole_pictures(self) -> Detector:
@@ -83,6 +89,7 @@ class Detector:
         """Plates in a frame, best first: ``lores`` shows the whole of it, of ``luma`` the ``parts`` are looked at."""
         height, width = luma.shape
         view = self.whole_view(width, height)
+        self._levels = _stretched(lores)
         found = self._look(lores, view)
         if not parts:
             return [_placed(plate, width, height) for plate in _merge(found)]
@@ -152,6 +159,23 @@ class Detector:
         # Averaging is for pictures that lose more than every other pixel; it costs six times as much as interpolating.
         method = cv2.INTER_LINEAR if size[1] > AVERAGE_BELOW * area.shape[1] else cv2.INTER_AREA
         cv2.resize(area, (size[1], size[0]), dst=place, interpolation=method)
+        if self._levels is not None:
+            cv2.LUT(place, self._levels, dst=place)
+
+
+def _stretched(lores: Gray) -> Gray | None:
+    """What each gray of a picture becomes that has few of them, of dusk or in fog; None for all others."""
+    step = max(lores.shape[1] // SAMPLES, 1)
+    some = lores[::step, ::step]
+    first = int(TAIL * some.size)
+    last = some.size - 1 - first
+    ordered = np.partition(some, (first, last), axis=None)
+    darkest, brightest = int(ordered[first]), int(ordered[last])
+    if brightest - darkest >= FEW_GRAYS:
+        return None
+    above = np.arange(256, dtype=np.float32) - darkest
+    levels = DARK + above * ((HALF - DARK) / max(brightest - darkest, LEAST_GRAYS))
+    return np.asarray(levels.clip(0, 255), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

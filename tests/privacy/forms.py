@@ -30,6 +30,8 @@ from tests.privacy.scan import Needle
 RUN = 32  # bytes of a row of pixels or values: less than that is no picture of a plate
 ROWS = 8  # rows of each patch
 LEAST_CONTRAST = 3.0
+# As floats, an edge between two flat areas stands in tables that rise by steps: a grid of cells has 245, 255, 255, …
+LEAST_FLOATS = 4
 
 TEXT: dict[str, Callable[[NDArray[np.uint8], str], bytes]] = {
     "ASCII": lambda classes, text: text.encode("ascii"),
@@ -169,8 +171,9 @@ def _run(form: str, number: int, row: NDArray[Any]) -> Iterator[Needle]:
     """One run of a row, unless it is too plain to be known again; and what a network makes floats of."""
     if len(row) == RUN and float(row.astype(np.float32).std()) >= LEAST_CONTRAST:
         yield Needle(form, number, row.astype(np.uint8).tobytes())
-        if form in FLOATS and float(row[12:20].astype(np.float32).std()) >= LEAST_CONTRAST:
-            yield Needle(f"{form}, float32", number, row[12:20].astype(np.float32).tobytes())
+        floats = row[12:20].astype(np.float32)
+        if form in FLOATS and float(floats.std()) >= LEAST_CONTRAST and len(np.unique(floats)) >= LEAST_FLOATS:
+            yield Needle(f"{form}, float32", number, floats.tobytes())
 
 
 def _values(form: str, number: int, rows: NDArray[np.float32]) -> Iterator[Needle]:

@@ -125,6 +125,21 @@ def test_a_picture_that_is_nothing_but_a_plate_is_read_to_its_border(width: int,
     assert right >= len(SOME) - 1
 
 
+@pytest.mark.parametrize(("light", "fog"), [(0.022, 2.0), (0.04, 180.0)], ids=["dark", "fog"])
+@pytest.mark.parametrize("lamps", [0, 3])
+def test_plates_are_read_in_the_dark_and_in_fog_with_lamps_or_without(light: float, fog: float, lamps: int) -> None:
+    """There they are 165 grays lighter than their letters by day, and 4 or 7 here."""
+    right = 0
+    for text in SOME:
+        rng = np.random.default_rng(8)
+        picture = road(640, 480, 110, (320.0, 260.0), text) * light + fog + rng.normal(0, 0.4, (480, 640))
+        for _ in range(lamps):
+            cv2.circle(picture, (int(rng.integers(640)), int(rng.integers(60))), 5, 255.0, -1)
+        told = passages(Material.STILL, np.clip(picture + 0.5, 0, 255).astype(np.uint8), 1)
+        right += told == [text.replace("-", "")]
+    assert right >= len(SOME) - 2
+
+
 def test_an_empty_road_has_no_passage() -> None:
     rng = np.random.default_rng(6)
     for _ in range(6):

@@ -194,6 +194,28 @@ def test_forgetting_overwrites_every_input_and_runs_an_empty_pass_through_each()
     assert not any(held.array.any() for held in detector._inputs.values())
 
 
+def test_grays_of_a_dull_picture_are_stretched_for_the_network_and_others_left() -> None:
+    network = Scripted()
+    detector = Detector(network, 0.3)  # type: ignore[arg-type]
+    rng = np.random.default_rng(2)
+    for least, most, shown in ((20, 60, (10, 120)), (0, 255, (0, 255)), (100, 102, (10, 28))):
+        picture = rng.integers(least, most, (384, 640), np.uint8, endpoint=True)
+        before = picture.copy()
+        detector.find(picture, picture)
+        (held,) = detector._inputs.values()
+        assert (held.array.min(), held.array.max()) == pytest.approx(shown, abs=8)
+        assert (picture == before).all()
+
+
+def test_a_far_plate_brighter_than_all_the_rest_is_not_burnt_out_by_that() -> None:
+    detector = Detector(Scripted(), 0.3)  # type: ignore[arg-type]
+    picture = np.random.default_rng(2).integers(20, 60, (384, 640), np.uint8, endpoint=True)
+    picture[200:210, 300:340] = 100
+    detector.find(picture, picture)
+    (held,) = detector._inputs.values()
+    assert 200 < held.array.max() < 250
+
+
 def test_pictures_of_many_sizes_leave_inputs_for_the_last_one_only() -> None:
     network = Scripted()
     detector = Detector(network, 0.3)  # type: ignore[arg-type]
