@@ -29,11 +29,10 @@ FOUND_FROM_PX = 32.0
 SAME_IN_ALL = 0.5
 # A score is a single-precision number and may be 1, whose odds have no logarithm.
 MOST_SURE = 0.9999
-# Of so many pixels a row, the darkest and the brightest hundredth left out. Where what is left spans fewer grays, as at
-# dusk or in fog, they are stretched to these, by a factor that noise alone does not make larger: to no more than half,
-# for a far plate is less than a hundredth of its picture, and may be twice as bright as the rest. Of 306 plates of the
-# training photos 281 are told rightly, 262 at a fifth of the light and 217 at a twelfth; stretched so 269 and 255.
-SAMPLES, TAIL, FEW_GRAYS, LEAST_GRAYS, DARK, HALF = 40, 0.01, 80, 12, 10.0, 120.0
+# Of so many pixels a row, the darkest hundredth and the brightest twentieth are left out: lamps. Where what is left
+# spans fewer grays, as at dusk or in fog, it is stretched to these, by a factor that noise alone does not make larger.
+# What is brighter shares the rest, for a far plate may be twice as bright as all else, and must not burn out.
+SAMPLES, DARKEST, LAMPS, FEW_GRAYS, LEAST_GRAYS, DARK, HALF = 40, 0.01, 0.05, 80, 12, 10, 120
 MOST_CELLS = 400
 AVERAGE_BELOW = 0.6
 # 8·e^4.9 is 1074 pixels, wider than any input.
@@ -167,15 +166,14 @@ def _stretched(lores: Gray) -> Gray | None:
     """What each gray of a picture becomes that has few of them, of dusk or in fog; None for all others."""
     step = max(lores.shape[1] // SAMPLES, 1)
     some = lores[::step, ::step]
-    first = int(TAIL * some.size)
-    last = some.size - 1 - first
+    first, last = int(DARKEST * some.size), some.size - 1 - int(LAMPS * some.size)
     ordered = np.partition(some, (first, last), axis=None)
     darkest, brightest = int(ordered[first]), int(ordered[last])
     if brightest - darkest >= FEW_GRAYS:
         return None
-    above = np.arange(256, dtype=np.float32) - darkest
-    levels = DARK + above * ((HALF - DARK) / max(brightest - darkest, LEAST_GRAYS))
-    return np.asarray(levels.clip(0, 255), np.uint8)
+    brightest = max(brightest, darkest + LEAST_GRAYS)
+    levels = np.interp(np.arange(256), (darkest, brightest, max(brightest + 1, 255)), (DARK, HALF, 255))
+    return levels.astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

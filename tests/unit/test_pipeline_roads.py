@@ -134,7 +134,7 @@ def test_plates_are_read_in_the_dark_and_in_fog_with_lamps_or_without(light: flo
         rng = np.random.default_rng(8)
         picture = road(640, 480, 110, (320.0, 260.0), text) * light + fog + rng.normal(0, 0.4, (480, 640))
         for _ in range(lamps):
-            cv2.circle(picture, (int(rng.integers(640)), int(rng.integers(60))), 5, 255.0, -1)
+            cv2.circle(picture, (int(rng.integers(640)), int(rng.integers(100))), 30, 255.0, -1)
         told = passages(Material.STILL, np.clip(picture + 0.5, 0, 255).astype(np.uint8), 1)
         right += told == [text.replace("-", "")]
     assert right >= len(SOME) - 2

@@ -207,13 +207,17 @@ def test_grays_of_a_dull_picture_are_stretched_for_the_network_and_others_left()
         assert (picture == before).all()
 
 
-def test_a_far_plate_brighter_than_all_the_rest_is_not_burnt_out_by_that() -> None:
+def test_what_is_brighter_than_all_the_rest_is_not_burnt_out_by_that() -> None:
+    """A far plate's ground and its letters are told apart, though a lamp shines beside it."""
     detector = Detector(Scripted(), 0.3)  # type: ignore[arg-type]
     picture = np.random.default_rng(2).integers(20, 60, (384, 640), np.uint8, endpoint=True)
-    picture[200:210, 300:340] = 100
+    picture[200:210, 300:340] = 200
+    picture[202:208, 310:330] = 150
+    picture[100:160, 500:640] = 255
     detector.find(picture, picture)
     (held,) = detector._inputs.values()
-    assert 200 < held.array.max() < 250
+    letters, ground, lamp = held.array[0, 0, [205, 201, 130], [320, 320, 570]].tolist()
+    assert 120 < letters < ground - 30 < lamp - 60
 
 
 def test_pictures_of_many_sizes_leave_inputs_for_the_last_one_only() -> None:
