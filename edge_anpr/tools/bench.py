@@ -17,7 +17,7 @@ import numpy as np
 
 import edge_anpr
 from edge_anpr.camera.files import Clip, still
-from edge_anpr.datatypes import Frame
+from edge_anpr.datatypes import Frame, Track
 from edge_anpr.errors import Unusable
 from edge_anpr.privacy import process
 from edge_anpr.privacy.tokens import PassCounter
@@ -181,7 +181,7 @@ class Bench:
             glance = attention.glance(frame, pipeline.tracker.under_way)
             tally.frame(glance, time.thread_time() - begin)
             if glance is Glance.ASLEEP:
-                pipeline.tracker.hold(frame.captured_ns)
+                _end(pipeline.tracker.hold(frame.captured_ns), pipeline, decider, frame)
             elif glance is Glance.LOOK:
                 seen = pipeline.see(frame, attention.moving)
                 deciding = time.thread_time()
@@ -191,7 +191,7 @@ class Bench:
                 end = time.thread_time()
                 tally.look(seen, end - deciding, end - begin, beside())
             step(1)
-        _end(pipeline, decider, material[-1])
+        _end(pipeline.tracker.finish(), pipeline, decider, material[-1])
         tally.passages += counters.passages
 
     def _bare_s(self) -> float:
@@ -251,11 +251,12 @@ def measure(bench: Bench, material: Sequence[Frame], *, rounds: int, step: Calla
     }
 
 
-def _end(pipeline: Pipeline, decider: Decider, last: Frame) -> None:
-    """Settle what is under way when the road is empty."""
-    for track in pipeline.tracker.finish():
+def _end(tracks: list[Track], pipeline: Pipeline, decider: Decider, last: Frame) -> None:
+    """Settle passages as a unit does."""
+    for track in tracks:
         decider.end(track, last.captured_ns)
-    pipeline.tidy()
+    if tracks:
+        pipeline.tidy()
 
 
 def _spread(values: Sequence[float]) -> dict[str, float] | None:
@@ -283,7 +284,7 @@ def _allocations(bench: Bench, material: Sequence[Frame]) -> dict[str, float]:
             held = tracemalloc.get_traced_memory()[0]
             decider.take(frame, pipeline.see(frame))
             peaks.append(tracemalloc.get_traced_memory()[1] - held)
-        _end(pipeline, decider, some[-1])
+        _end(pipeline.tracker.finish(), pipeline, decider, some[-1])
         left = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()

@@ -9,8 +9,7 @@ from enum import Enum
 from edge_anpr.datatypes import Frame, Gray, Track
 from edge_anpr.vision.motion import Motion
 
-# After the last movement the road is watched a little longer than a plate may be unseen: when that is over, what is
-# still under way stands there, and everything else has left.
+# After the last movement that was noticed the road is watched so long: what is seen in the last look stands there.
 AWAKE_NS = 1_500_000_000
 # Looks a second: at 100 km/h a plate wants twelve, below 50 km/h four or five. Now and then also when nothing moves.
 FAST_HZ, SLOW_HZ, ASLEEP_HZ = 12.5, 5.0, 0.5
@@ -40,7 +39,7 @@ class Attention:
         self._rate = rate
         self._motion = Motion()
         self._awake_until_ns = self._compare_ns = -math.inf
-        self._due_ns: float | None = None
+        self._since_ns: float | None = None  # the next look is due so long after it as there is to be between two
         self._looked_ns = -1
         self.asleep = True
 
@@ -55,13 +54,13 @@ class Attention:
         if now_ns > self._awake_until_ns or now_ns >= self._compare_ns:  # asleep, every frame is compared
             self._compare(frame, now_ns)
         self.asleep = now_ns > self._awake_until_ns
-        if self._due_ns is None:
-            self._due_ns = now_ns
-        if now_ns < self._due_ns and not self._is_wanted(tracks):
-            return Glance.ASLEEP if self.asleep else Glance.PASS
+        # By the tracks as they are now: before the last look there may have been somebody who has left.
         every_ns = 1e9 / (ASLEEP_HZ if self.asleep else self._rate() * (SLOW_HZ if _are_slow(tracks) else FAST_HZ))
+        due_ns = now_ns if self._since_ns is None else self._since_ns + every_ns
+        if now_ns < due_ns and not self._is_wanted(tracks):
+            return Glance.ASLEEP if self.asleep else Glance.PASS
         # Frames come when they come: what one is late the next may be early.
-        self._due_ns = max(min(self._due_ns, now_ns), now_ns - every_ns) + every_ns
+        self._since_ns = max(min(due_ns, now_ns), now_ns - every_ns)
         self._looked_ns = now_ns
         return Glance.LOOK
 
@@ -79,7 +78,7 @@ class Attention:
         self._compare_ns = now_ns + 0.9e9 / (MOVED_HZ if moves else COMPARED_HZ)
         if moves:
             if now_ns > self._awake_until_ns:
-                self._due_ns = None  # somebody enters: look at once
+                self._since_ns = None  # somebody enters: look at once
             self._awake_until_ns = now_ns + AWAKE_NS
 
     def forget(self) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from edge_anpr.camera.box import LatestFrame
-from edge_anpr.datatypes import Frame
+from edge_anpr.datatypes import Frame, Track
 from edge_anpr.privacy.tokens import PassCounter
 from edge_anpr.privacy.wipe import release
 from edge_anpr.unit.attention import Attention, Glance
@@ -78,7 +78,7 @@ class Vision:
         glance = self._attention.glance(frame, tracker.under_way) if self._attention else Glance.LOOK
         self._counters.came(time.monotonic_ns(), moves=self._attention is None or not self._attention.asleep)
         if glance is Glance.ASLEEP:
-            tracker.hold(frame.captured_ns)
+            self._end(tracker.hold(frame.captured_ns))
         if glance is not Glance.LOOK:
             return
         seen = self._pipeline.see(frame, self._attention.moving if self._attention else None)
@@ -90,8 +90,13 @@ class Vision:
             self._clean, self._plate_ns = False, now_ns
 
     def _settle(self) -> None:
-        for track in self._pipeline.tracker.finish():
+        self._end(self._pipeline.tracker.finish())
+
+    def _end(self, tracks: list[Track]) -> None:
+        for track in tracks:
             self._decider.end(track, self._frame_ns)
+        if tracks:  # to settle one leaves something behind, too, and the idle second may be over
+            self._pipeline.tidy()
 
     def _forget(self) -> None:
         self._pipeline.clean()

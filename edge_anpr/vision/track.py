@@ -61,11 +61,12 @@ class Tracker:
         self._tracks = [new if known.number == track.number else known for known in self._tracks]
         return new
 
-    def hold(self, now_ns: int) -> None:
-        """Nothing moves in the picture: what was seen in the last one is there still."""
-        self._tracks = [
-            replace(track, last_ns=now_ns) if track.last_frame == self._last_frame else track for track in self._tracks
-        ]
+    def hold(self, now_ns: int) -> list[Track]:
+        """Nothing moves in the picture: what was seen in the last one is there still. The tracks that have ended."""
+        here = [replace(track, last_ns=now_ns) for track in self._tracks if track.last_frame == self._last_frame]
+        missed = [track for track in self._tracks if track.last_frame != self._last_frame]
+        self._tracks = here + [track for track in missed if now_ns - track.last_ns <= self._max_gap_ns]
+        return [track for track in missed if now_ns - track.last_ns > self._max_gap_ns]
 
     @property
     def under_way(self) -> list[Track]:

@@ -65,7 +65,7 @@ class Watch:
         under_way = self._pipeline.tracker.under_way
         glance = self._attention.glance(frame, under_way) if self._attention else Glance.LOOK
         if glance is Glance.ASLEEP:
-            self._pipeline.tracker.hold(frame.captured_ns)
+            self._end(self._pipeline.tracker.hold(frame.captured_ns))
         elif glance is Glance.LOOK:
             self._end(self._pipeline.see(frame, self._attention.moving if self._attention else None).ended)
             self.looks += 1

@@ -121,6 +121,18 @@ def test_slow_ones_are_looked_at_less_often(monkeypatch: pytest.MonkeyPatch, tra
     assert looks(road.passes(20)) == pytest.approx(20 * hz, abs=2)
 
 
+def test_behind_a_slow_one_that_has_left_no_more_time_passes_than_between_fast_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    road = Road(monkeypatch, 25)
+    road.motion.moves, road.tracks = True, [track(50)]
+    road.passes(2)
+    while road.passes(1 / 25) != [Glance.LOOK]:
+        pass
+    road.tracks = []  # as the look itself has shown
+    assert road.passes(2 / 25) == [Glance.PASS, Glance.LOOK]
+
+
 @pytest.mark.parametrize(("rate", "known", "most"), [(1.0, False, 5), (1.0, True, 3), (0.5, False, 2)])
 def test_of_somebody_new_no_frame_is_missed_until_he_is_known(
     monkeypatch: pytest.MonkeyPatch, rate: float, known: bool, most: int

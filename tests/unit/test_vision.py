@@ -22,6 +22,7 @@ class Told(list[str]):
     def __init__(self) -> None:
         self.tracker = self
         self.under_way: list[Track] = []
+        self.missed: list[Track] = []
         self.armed: object | None = self
 
     def prove(self) -> None:
@@ -49,8 +50,13 @@ class Told(list[str]):
     def clean(self) -> None:
         self.append("clean")
 
-    def hold(self, now_ns: int) -> None:
+    def tidy(self) -> None:
+        self.append("tidy")
+
+    def hold(self, now_ns: int) -> list[Track]:
         self.append(f"hold {now_ns}")
+        ended, self.missed = self.missed, []
+        return ended
 
     moving = np.ones((2, 2), np.uint8)
 
@@ -78,7 +84,7 @@ def test_without_frames_passages_are_settled_and_buffers_overwritten(monkeypatch
     finally:
         stop.set()
         thread.join(5)
-    assert told[:9] == ["prove", "clean", "heap", "see 7", "decide", "recycle 7", "end 1", "clean", "heap"]
+    assert told[:9] == ["prove", "clean", "heap", "see 7", "decide", "recycle 7", "end 1", "tidy", "clean"]
 
 
 def test_when_the_recording_ends_the_last_passage_is_settled() -> None:
@@ -87,7 +93,7 @@ def test_when_the_recording_ends_the_last_passage_is_settled() -> None:
     box.put(Frame(7, 0, plane, plane))
     box.close()
     Vision(told, told, told, PassCounter(10**18), box, counters).run(threading.Event(), lambda _: None)  # type: ignore[arg-type]
-    assert list(told) == ["prove", "clean", "see 7", "decide", "end 1", "clean"]
+    assert list(told) == ["prove", "clean", "see 7", "decide", "end 1", "tidy", "clean"]
     assert counters.state == "ended"
 
 
@@ -107,6 +113,18 @@ def test_frames_that_are_not_looked_at_are_counted_and_handed_back_and_tracks_ar
     assert told[begin - 2 : begin] == told[-2:] == ["clean", "forget"]
     assert (counters.frames, counters.frames_moving, counters.looks) == (4, 2, 2)
     assert told.shown is told.moving  # for the far road to be looked at there
+
+
+def test_who_left_before_the_road_fell_asleep_is_settled_and_forgotten_without_a_look() -> None:
+    told = Told()
+    plane = np.zeros((4, 4), np.uint8)
+    vision = Vision(told, told, told, PassCounter(10**18), LatestFrame(), Counters(), told)  # type: ignore[arg-type]
+    detection = PlateDetection(Box(0, 0, 1, 1), np.zeros((4, 2), np.float32), 1.0)
+    told.missed = [Track(3, 0, 0, 0, 1, detection, 1.0)]
+    told.prove()
+    for _ in range(2):
+        vision._look(Frame(9, 9, plane, plane), 10**9)
+    assert list(told) == ["prove", "hold 9", "end 3", "tidy", "hold 9"]
 
 
 def test_of_a_region_only_its_part_is_looked_at_and_the_whole_frame_is_handed_back() -> None:
@@ -139,7 +157,6 @@ def test_what_a_passage_left_is_overwritten_where_traffic_never_pauses(monkeypat
         [], [Track(1, 0, 0, 0, 1, PlateDetection(Box(0, 0, 1, 1), np.zeros((4, 2), np.float32), 1.0), 1.0)], 1, 1, 2
     )
     monkeypatch.setattr(told, "see", lambda frame, moving=None: passing)
-    monkeypatch.setattr(told, "tidy", lambda: told.append("tidy"), raising=False)
     for second in range(10, 22):
         vision._look(Frame(1, 0, plane, plane), second * 10**9)
     assert told.count("tidy") == 12

@@ -78,10 +78,13 @@ def test_while_nothing_moves_what_was_seen_last_is_there_still_and_what_was_miss
     tracker = Tracker(second)
     tracker.update([at(100, 100), at(400, 100)], 0, 0)
     tracker.update([at(100, 100)], 1, second // 2)
+    assert tracker.hold(second) == []
+    (ended,) = tracker.hold(second + 1)
+    assert (ended.number, ended.last_ns) == (2, 0)
     for tick in range(2, 20):
-        tracker.hold(tick * second)
-    here, ended = tracker.update([at(100, 100)], 40, 20 * second)
-    assert ([track.number for track in here], [track.number for track in ended]) == ([1], [2])
+        assert tracker.hold(tick * second) == []
+    here, none = tracker.update([at(100, 100)], 40, 20 * second)
+    assert ([track.number for track in here], none) == ([1], [])
 
 
 def test_only_near_plates_are_compared_and_none_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
