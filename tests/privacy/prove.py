@@ -68,7 +68,7 @@ def main() -> None:
     report: Path = parser.parse_args().out
     proof = Proof()
     with tempfile.TemporaryDirectory(prefix="forgetting-") as name:
-        steps = 8 + len(MUTATIONS) + len(STAGES) + 1
+        steps = 9 + len(MUTATIONS) + len(STAGES) + 1
         with progress(steps, "proof of forgetting") as step:
             _prove(proof, Path(name), step)
     rows = _rows(proof)
@@ -114,6 +114,11 @@ def _prove(proof: Proof, folder: Path, step: Callable[[int], None]) -> None:
     proof.expect(not missing, f"a plate that is kept on purpose is found in every form {sorted(missing) or ''}".strip())
     step(1)
     small = scenes.road(folder, 4, 3, 3, 3)
+    left = _run(proof, folder / "seldom", small, "as it looks", small.looks)
+    proof.columns["seldom"] = _count(left)
+    proof.expect(not left.all(), "looking only where something moves: nothing is found")
+    proof.expect(left.health.get("passages") == len(small.passages), "and all passages were counted")
+    step(1)
     left = _run(proof, folder / "key", small, "key", small.looks[-1:])
     proof.columns["key"] = _count(left)
     proof.expect(set(_count(left)) == set(forms.KEYS), "alarm when the key is not rotated")
@@ -165,8 +170,8 @@ folder (outbox, its log and free pages, all logs) and every MQTT message so far,
 Forms of pixels and of values are runs of 32 bytes out of each frame that showed the plate."""
 _COLUMNS = """\
 Columns: others pass (busy); nobody passes (quiet); control, plates that this unit never saw (other); the recording ends
-while vehicles are in view (cut); positive control, everything of one passage is kept on purpose (kept); the epoch's key
-is not rotated (key)."""
+while vehicles are in view (cut); the unit looks as seldom as on a pole (seldom), and not at every frame as in all other
+runs; positive control, everything of one passage is kept on purpose (kept); the epoch's key is not rotated (key)."""
 _LIMITS = """\
 Not searched: the kernel (page cache of the clip, socket buffers), swap, video memory of a camera or a GPU, and the
 networks' inner activations."""

@@ -39,7 +39,7 @@ def main() -> None:
         logging.getLogger().setLevel(logging.DEBUG)
 
     journal.begin = verbose
-    if sys.argv[1] == "recognise":
+    if sys.argv[1] == "recognise" and mode != "as it looks":
         _look_at_all()
     if sys.argv[1] == "recognise" or mode == "core":
         MODES[mode](*filter(None, [stage]))
@@ -310,6 +310,7 @@ def _raise(stage: str) -> None:
 
 MODES: dict[str, Callable[..., None]] = {
     "none": lambda: None,
+    "as it looks": lambda: None,
     "keep": _keep,
     "arena": _arena,
     "flush": _flush,

@@ -55,6 +55,13 @@ def test_nothing_of_a_plate_that_is_not_listed_is_left_while_others_pass_and_whe
     assert {hit["read"] for hit in left.hits} == set(road.listed)
 
 
+def test_nothing_is_left_where_the_road_falls_asleep_behind_the_last_vehicle(road: Scene, tmp_path: Path) -> None:
+    """The other runs look at every frame; this one where attention sends it, so that its last look may be earlier."""
+    left = seen(road, tmp_path, "as it looks")
+    assert told(left) == {}
+    assert left.health["passages"] >= 0.8 * len(road.passages)
+
+
 def test_nothing_is_left_when_the_camera_stops_while_vehicles_are_in_view(stop: Scene, tmp_path: Path) -> None:
     left = seen(stop, tmp_path, "none")
     assert told(left) == {}
