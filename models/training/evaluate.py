@@ -17,6 +17,7 @@ from pathlib import Path
 
 import evaluate_corners
 import evaluate_detector
+import evaluate_far
 import evaluate_hits
 import evaluate_ocr
 import evaluate_turned
@@ -42,6 +43,7 @@ def measure(data: Path, parts: tuple[str, ...], figures: Figures) -> None:
         evaluate_ocr.crops(folder, network, reader, figures)
     if "detection" in parts and photos:
         evaluate_detector.held_back(data, network, figures)
+        evaluate_far.far(data, network, figures)
     if "rendered" in parts:
         evaluate_ocr.rendered(reader, figures)
         evaluate_detector.sweep(data if photos else None, figures)

@@ -106,7 +106,7 @@ def detection(name: str, photos: Sequence[Photo], detector: Detector, figures: F
     found: list[tuple[float, bool]] = []
     plates = 0
     for photo in photos:
-        truths, free = _asked(photo)
+        truths, free = asked(photo)
         plates += len(free)
         for plate, truth in _paired(find(detector, photo.gray), truths, free):
             if truth is not None or not any(
@@ -124,7 +124,7 @@ def detection(name: str, photos: Sequence[Photo], detector: Detector, figures: F
 def _recall(photos: Sequence[Photo], detector: Detector, recall: dict[int, list[int]]) -> None:
     """Add what is found and what there is, by the index of the width in WIDTHS_PX."""
     for photo in photos:
-        truths, free = _asked(photo)
+        truths, free = asked(photo)
         seen = {truth for _, truth in _paired(find(detector, photo.gray), truths, free)}
         for index in free:
             of_width = recall[int(np.digitize(truths[index].width, WIDTHS_PX))]
@@ -132,7 +132,7 @@ def _recall(photos: Sequence[Photo], detector: Detector, recall: dict[int, list[
             of_width[1] += 1
 
 
-def _asked(photo: Photo) -> tuple[list[Box], set[int]]:
+def asked(photo: Photo) -> tuple[list[Box], set[int]]:
     """The labelled boxes, and which of them are wide enough to be asked for."""
     truths = [Box(float(x), float(y), float(right - x), float(low - y)) for x, y, right, low in photo.boxes]
     return truths, {index for index, box in enumerate(truths) if box.width >= LEAST_PX}
