@@ -35,7 +35,7 @@ def far(data: Path, network: Network, figures: Figures) -> None:
         labels, wanted = asked(photo)
         for label in (labels[index] for index in sorted(wanted)):
             for wide in WIDTHS_PX:
-                picture, truth = _shrunk(photo.gray, label, wide / label.width)
+                picture, truth = shrunk(photo.gray, label, wide / label.width)
                 found[wide][0] += any(it.box.overlap(truth) >= OVERLAP for it in detector.find(picture, picture))
                 found[wide][1] += 1
     what = "held-back rides, plates shrunk to {} px: found at score .3 by one pass"
@@ -46,8 +46,8 @@ def far(data: Path, network: Network, figures: Figures) -> None:
     )
 
 
-def _shrunk(gray: Gray, label: Box, scale: float) -> tuple[Gray, Box]:
-    """The picture around a plate, so much smaller, as large as the detector's input; and where the plate is in it."""
+def shrunk(gray: Gray, label: Box, scale: float) -> tuple[Gray, Box]:
+    """The picture around a plate, ``scale`` times as large, uint8 384×640; and where the plate is in it."""
     small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     x, y = (scale * place for place in label.centre)
     left = int(np.clip(x - WIDTH / 2, 0, max(small.shape[1] - WIDTH, 0)))

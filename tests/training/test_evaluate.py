@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from evaluate_corners import Labelled, way_between
 from evaluate_detector import detection
+from evaluate_far import shrunk
 from evaluate_turned import rolled, sheared
 from figures import Figures, calibration_error, fold, wilson
 from pasting import lay
@@ -64,6 +65,18 @@ def test_a_plate_too_small_to_be_asked_for_is_neither_missed_nor_false() -> None
     right, at_tiny = (10.0, 10.0, 40.0, 10.0, 0.5), (70.0, 70.0, 8.0, 3.0, 0.9)
     assert average_precision(([plate, tiny], [at_tiny, right])) == 1.0
     assert average_precision(([plate, tiny], [right])) == 1.0
+
+
+@pytest.mark.parametrize("left", [10, 700, 1100])
+def test_a_ride_shrunk_for_a_far_plate_shows_it_where_it_is_said_to_be(left: int) -> None:
+    picture = np.full((720, 1280), 60, np.uint8)
+    picture[600:630, left : left + 130] = 250
+    small, truth = shrunk(picture, Box(left, 600, 130, 30), 80 / 130)
+    assert small.shape == (384, 640)
+    rows, columns = np.nonzero(small > 200)
+    found = Box(float(columns.min()), float(rows.min()), float(np.ptp(columns)) + 1, float(np.ptp(rows)) + 1)
+    assert truth.width == pytest.approx(80)
+    assert found.overlap(truth) > 0.9
 
 
 def test_the_calibration_error_of_known_cases() -> None:
