@@ -113,6 +113,8 @@ def test_who_enters_is_looked_at_in_the_same_frame_and_until_a_plate_unseen_has_
         ([track(50)], 5),
         ([track(50), track(150)], 12.5),
         ([track(50), track(10, frames=2)], 12.5),  # too new to know
+        ([track(10)], 12.5),  # it stands there, so what moves is not known yet
+        ([track(50), track(10)], 5),
     ],
 )
 def test_slow_ones_are_looked_at_less_often(monkeypatch: pytest.MonkeyPatch, tracks: list[Track], hz: float) -> None:
