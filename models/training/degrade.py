@@ -187,6 +187,17 @@ def motion(img: F32, rng: np.random.Generator, length: float) -> F32:
     )
 
 
+def interlace(img: F32, rng: np.random.Generator, cap_px: float) -> F32:
+    """Show every other line as it was a field earlier or later, up to two fifths of the characters' height away."""
+    shift = cap_px * float(rng.uniform(0.04, 0.4)) * float(rng.choice([-1, 1]))
+    out = np.array(img, order="C")
+    way = np.array([[1, 0, shift], [0, 1, 0]], np.float32)
+    moved = cv2.warpAffine(img, way, (img.shape[1], img.shape[0]), borderMode=cv2.BORDER_REPLICATE)
+    first = int(rng.integers(2))
+    out[first::2] = moved[first::2]
+    return out
+
+
 def halo(img: F32, rng: np.random.Generator, amount: float) -> F32:
     """Sharpen as cameras do: overshoot of `amount` along edges."""
     soft = np.asarray(cv2.GaussianBlur(img, (0, 0), float(rng.uniform(0.7, 1.8))), np.float32)
@@ -213,7 +224,7 @@ def jpeg(img: U8, quality: int) -> U8:
     return np.asarray(cv2.imdecode(data, flag), np.uint8) if ok else img
 
 
-def degrade(img: U8, rng: np.random.Generator, cap_px: float, quality: tuple[int, int] = (25, 95)) -> U8:
+def degrade(img: U8, rng: np.random.Generator, cap_px: float, quality: tuple[int, int] = (15, 95)) -> U8:
     """Take a clean picture through the whole chain.
 
     `img`: uint8 H×W or H×W×3. `cap_px`: height of the characters in it, which bounds blur so that what a
@@ -246,6 +257,8 @@ def degrade(img: U8, rng: np.random.Generator, cap_px: float, quality: tuple[int
     if pick[5] < 0.35 * min(1.0, 1.4 * room):
         sigma += float(rng.uniform(0, 1.1)) * room
     out = defocus(out, sigma)
+    if rng.random() < 0.03:
+        out = interlace(out, rng, cap_px)
     if pick[6] < 0.85:
         # bounded by what contrast is left: a crop that nobody can read teaches guessing
         most = 16 * min(1.0, 0.4 + 0.8 * room)

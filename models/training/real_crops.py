@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from degrade import F32, defocus, exposure, jpeg, lens, motion, noise
+from degrade import F32, defocus, exposure, interlace, jpeg, lens, motion, noise
 from labeller import Labelled, load_labels
 from plates import cut
 from splits import FloatArray, Gray, training_photos
@@ -72,10 +72,12 @@ class RealCrops:
         if rng.random() < 0.5:
             flat = exposure(flat, rng)
         if rng.random() < 0.2:
-            flat = motion(flat, rng, float(rng.uniform(1.2, 1.5 + high / 12)))
+            flat = motion(flat, rng, float(rng.uniform(1.2, 1.5 + high / 7)))
         if rng.random() < 0.3:
             flat = defocus(flat, float(rng.uniform(0.2, 0.3 + high / 50)))
+        if rng.random() < 0.05:
+            flat = interlace(flat, rng, 0.7 * high)
         if rng.random() < 0.5:
-            flat = noise(flat, rng, min(float(rng.random()) ** 2 * 12, 0.3 * float(flat.std())))
+            flat = noise(flat, rng, min(float(rng.random()) ** 2 * 20, 0.4 * float(flat.std())))
         done = np.clip(flat, 0, 255).astype(np.uint8)
-        return jpeg(done, int(rng.integers(35, 95))) if rng.random() < 0.3 else done
+        return jpeg(done, int(rng.integers(15, 95))) if rng.random() < 0.3 else done
