@@ -58,8 +58,8 @@ class Road:
 @pytest.mark.parametrize("fps", [5, 12, 15, 30])
 @pytest.mark.parametrize(
     ("stands_s", "leaves_s", "speed_px_s"),
-    [(4.0, 4.0, 150.0), (6.3, 6.3, 20.0), (6.0, 60.7, 20.0)],
-    ids=["passes", "crawls", "parks and leaves"],
+    [(4.0, 4.0, 150.0), (6.3, 6.3, 20.0), (6.0, 60.7, 20.0), (4.5, 4.5, 60.0), (4.9, 4.9, 60.0), (5.1, 5.1, 60.0)],
+    ids=["passes", "crawls", "parks and leaves", "leaves at .5", "leaves at .9", "leaves at .1"],
 )
 def test_forgotten_in_time(
     monkeypatch: pytest.MonkeyPatch, rate: float, fps: int, stands_s: float, leaves_s: float, speed_px_s: float
@@ -69,12 +69,15 @@ def test_forgotten_in_time(
     pipeline = Pipeline(road, road)  # type: ignore[arg-type]
     ended: list[Track] = []
 
-    def take(_frame: Frame, seen: Seen) -> None:
-        for track in seen.ended:
-            ended.append(track)
-            pipeline.forget(track)
+    def end(track: Track, _now_ns: int) -> None:
+        ended.append(track)
+        pipeline.forget(track)
 
-    decider = SimpleNamespace(take=take)
+    def take(frame: Frame, seen: Seen) -> None:
+        for track in seen.ended:
+            end(track, frame.captured_ns)
+
+    decider = SimpleNamespace(take=take, end=end)
     vision = Vision(
         pipeline, decider, SimpleNamespace(), PassCounter(10**18), LatestFrame(), counters,  # type: ignore[arg-type]
         attention.Attention(lambda: rate),
