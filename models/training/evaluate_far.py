@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from evaluate_detector import asked
 from figures import Figures
-from scenes import HEIGHT, WIDTH
+from scenes import HEIGHT, PAD, WIDTH
 from splits import Gray, held_back_photos
 
 from edge_anpr.datatypes import Box
@@ -22,7 +22,6 @@ from edge_anpr.vision.session import Network
 WIDTHS_PX = (20, 23, 26, 29, 32)
 #: What overlaps a label so much, of both together, has found it; where a plate is six pixels high one more decides.
 OVERLAP = 0.5
-GRAY = 114
 
 
 def far(data: Path, network: Network, figures: Figures) -> None:
@@ -53,6 +52,6 @@ def shrunk(gray: Gray, label: Box, scale: float) -> tuple[Gray, Box]:
     left = int(np.clip(x - WIDTH / 2, 0, max(small.shape[1] - WIDTH, 0)))
     top = int(np.clip(y - HEIGHT / 2, 0, max(small.shape[0] - HEIGHT, 0)))
     part = small[top : top + HEIGHT, left : left + WIDTH]
-    picture = np.full((HEIGHT, WIDTH), GRAY, np.uint8)
+    picture = np.full((HEIGHT, WIDTH), PAD, np.uint8)
     picture[: part.shape[0], : part.shape[1]] = part
     return picture, Box(label.left * scale - left, label.top * scale - top, label.width * scale, label.height * scale)
