@@ -198,7 +198,7 @@ def test_grays_of_a_dull_picture_are_stretched_for_the_network_and_others_left()
     network = Scripted()
     detector = Detector(network, 0.3)  # type: ignore[arg-type]
     rng = np.random.default_rng(2)
-    for least, most, shown in ((20, 60, (10, 120)), (0, 255, (0, 255)), (100, 102, (10, 28))):
+    for least, most, shown in ((20, 60, (10, 120)), (0, 255, (0, 255)), (60, 130, (60, 130)), (100, 102, (10, 28))):
         picture = rng.integers(least, most, (384, 640), np.uint8, endpoint=True)
         before = picture.copy()
         detector.find(picture, picture)
